@@ -1,0 +1,236 @@
+//! Inviting people, and answering an invitation.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    aggregate::RefusalKind,
+    ctx::{Actor, Ctx},
+    ids::{InvitationId, MemberId, SubscriptionId, TenantId, WorkspaceId},
+    invitations::{Invitation, InvitationCommand, InvitationReason, InvitationSent, Offer},
+    memberships::{Membership, MembershipCommand, MembershipReason},
+    permission::{Permission, Role},
+    subscriptions::{Subscription, SubscriptionCommand},
+    tenants::{Tenant, TenantCommand},
+    text::{Email, Name},
+    users::Account,
+};
+
+use crate::{
+    app::{App, Written},
+    claim::ClaimKind,
+    error::Error,
+    sessions::actor,
+    tenants::{frozen, joined, may_grant},
+    tokens::InvitationToken,
+    work::{Work, replay, stream},
+};
+
+/// Whom to invite, and to what.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    /// The address.
+    pub email: Email,
+    /// The role offered.
+    pub role: Role,
+    /// The workspaces offered; empty: all.
+    pub workspace_ids: Vec<WorkspaceId>,
+    /// How long the link is good for.
+    pub valid_for: TimeDelta,
+}
+
+/// Invites an address. An invitation of it that has expired unanswered is closed on the way.
+pub async fn invite(ctx: &Ctx, app: &App, invite: Invite) -> Result<Written<InvitationId>, Error> {
+    ctx.require(Permission::MembersInvite)?;
+    may_grant(ctx, invite.role)?;
+    let Invite { email, role, workspace_ids, valid_for } = invite;
+    let id = InvitationId::random();
+    let earlier = app.journal.holder(ctx.tenant, ClaimKind::Invitation, email.as_str()).await?;
+    let user = app.journal.holder(TenantId::PLATFORM, ClaimKind::Email, email.as_str()).await?;
+    let member = user.map(|user| MemberId::of(ctx.tenant, user.into()));
+    let mut streams = vec![stream::<Invitation>(id)];
+    streams.extend(earlier.map(stream::<Invitation>));
+    streams.extend(member.map(stream::<Membership>));
+    app.transact(ctx, &streams, |work| {
+        if let Some(member) = member
+            && work.state::<Membership>(member)?.member().is_some()
+        {
+            return Err(MembershipReason::AlreadyMember.into());
+        }
+        if let Some(earlier) = earlier {
+            close_expired(work, earlier.into(), &email)?;
+        }
+        let sent = InvitationSent {
+            invitation_id: id,
+            email: email.clone(),
+            role,
+            workspace_ids: workspace_ids.clone(),
+            invited_by: inviter(ctx),
+            expires_at: work.now() + valid_for,
+        };
+        work.execute::<Invitation>(id, InvitationCommand::Send(sent))?;
+        work.claim(ClaimKind::Invitation, email.as_str(), id, pending());
+        Ok(id)
+    })
+    .await
+}
+
+/// Closes an invitation whose time is over, so that its address can be invited again; refuses while it is open.
+fn close_expired(work: &mut Work, earlier: InvitationId, email: &Email) -> Result<(), Error> {
+    match work.execute::<Invitation>(earlier, InvitationCommand::Expire) {
+        Err(Error::Refused { code: "invitation_not_expired", .. }) => Err(pending()),
+        // Closed meanwhile: its claim is gone already.
+        Err(Error::Refused { .. }) => Ok(()),
+        expired => {
+            work.release(ClaimKind::Invitation, email.as_str(), earlier);
+            expired.map(drop)
+        }
+    }
+}
+
+/// Sends another mail with a new link, which makes earlier ones invalid.
+pub async fn resend(
+    ctx: &Ctx,
+    app: &App,
+    id: InvitationId,
+    valid_for: TimeDelta,
+) -> Result<Written<()>, Error> {
+    ctx.require(Permission::MembersInvite)?;
+    app.execute::<Invitation>(ctx, id, InvitationCommand::Resend { valid_for }).await
+}
+
+/// Withdraws an invitation.
+pub async fn revoke(ctx: &Ctx, app: &App, id: InvitationId) -> Result<Written<()>, Error> {
+    ctx.require(Permission::MembersInvite)?;
+    app.transact(ctx, &[stream::<Invitation>(id)], |work| close(work, id, InvitationCommand::Revoke)).await
+}
+
+/// What an invitation offers, as the invited person sees it.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The inviting tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub tenant_name: Name,
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// The role offered.
+    pub role: Role,
+    /// Until when it can be accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Shows an open invitation to the holder of the invited address.
+pub async fn preview(ctx: &Ctx, app: &App, account: &Account, token: &str) -> Result<Preview, Error> {
+    let token = open(app, token)?;
+    let streams = [stream::<Tenant>(token.tenant), stream::<Invitation>(token.invitation)];
+    let histories = app.journal.load(token.tenant, &streams).await?;
+    let [company, invitation] = histories.as_slice() else {
+        return Err(Error::internal("two streams were asked for"));
+    };
+    let (company, invitation): (Tenant, Invitation) = (replay(company)?, replay(invitation)?);
+    let offer = invitation.open(ctx.now)?;
+    if offer.generation != token.generation {
+        return Err(InvitationReason::Unknown.into());
+    }
+    if offer.email != account.email || !account.verified {
+        return Err(InvitationReason::ForOtherAddress.into());
+    }
+    let profile = company.profile().ok_or(InvitationReason::Unknown)?;
+    Ok(Preview {
+        tenant: token.tenant,
+        tenant_name: profile.name.clone(),
+        invitation: token.invitation,
+        role: offer.role,
+        expires_at: offer.expires_at,
+    })
+}
+
+/// Joins the tenant: the invitation is closed, the membership begins and a seat is taken, in one commit.
+pub async fn accept(
+    ctx: &Ctx,
+    app: &App,
+    account: &Account,
+    token: &str,
+) -> Result<Written<(TenantId, MemberId)>, Error> {
+    let InvitationToken { tenant, invitation, generation } = open(app, token)?;
+    let (member, subscription) = (MemberId::of(tenant, account.user_id), SubscriptionId::of(tenant));
+    let ctx = Ctx { tenant, actor: actor(account), ..ctx.clone() };
+    let streams = [
+        stream::<Tenant>(tenant),
+        stream::<Invitation>(invitation),
+        stream::<Membership>(member),
+        stream::<Subscription>(subscription),
+    ];
+    app.transact(&ctx, &streams, |work| {
+        if work.state::<Tenant>(tenant)?.is_frozen() {
+            return Err(frozen());
+        }
+        let offer = offer(work, invitation)?;
+        let (user_id, address) = (account.user_id, verified_address(account)?);
+        close(work, invitation, InvitationCommand::Accept { user_id, address, generation })?;
+        // Accepting closed it, so there was an offer.
+        let Offer { role, workspace_ids, .. } = offer.ok_or(InvitationReason::Unknown)?;
+        let join = MembershipCommand::Join(joined(member, account, role, workspace_ids));
+        work.execute::<Membership>(member, join)?;
+        if role == Role::Owner {
+            work.execute::<Tenant>(tenant, TenantCommand::GrantOwnership { member_id: member })?;
+        }
+        work.execute::<Subscription>(subscription, SubscriptionCommand::TakeSeat { member_id: member })?;
+        Ok((tenant, member))
+    })
+    .await
+}
+
+/// Says no.
+pub async fn decline(
+    ctx: &Ctx,
+    app: &App,
+    account: &Account,
+    token: &str,
+) -> Result<Written<TenantId>, Error> {
+    let InvitationToken { tenant, invitation, generation } = open(app, token)?;
+    let ctx = Ctx { tenant, actor: actor(account), ..ctx.clone() };
+    app.transact(&ctx, &[stream::<Invitation>(invitation)], |work| {
+        let address = verified_address(account)?;
+        close(work, invitation, InvitationCommand::Decline { address, generation })?;
+        Ok(tenant)
+    })
+    .await
+}
+
+/// Carries out a command that closes the invitation, and gives back its claim on the address.
+fn close(work: &mut Work, id: InvitationId, command: InvitationCommand) -> Result<(), Error> {
+    let offer = offer(work, id)?;
+    work.execute::<Invitation>(id, command)?;
+    if let Some(offer) = offer {
+        work.release(ClaimKind::Invitation, offer.email.as_str(), id);
+    }
+    Ok(())
+}
+
+/// What a pending invitation offers.
+fn offer(work: &mut Work, id: InvitationId) -> Result<Option<Offer>, Error> {
+    Ok(match work.state::<Invitation>(id)? {
+        Invitation::Pending(offer) => Some(offer.clone()),
+        _ => None,
+    })
+}
+
+fn open(app: &App, token: &str) -> Result<InvitationToken, Error> {
+    app.tokens.open_invitation(token).ok_or_else(|| InvitationReason::Unknown.into())
+}
+
+/// Only who has proved an address may answer for it.
+fn verified_address(account: &Account) -> Result<Email, Error> {
+    if account.verified { Ok(account.email.clone()) } else { Err(InvitationReason::ForOtherAddress.into()) }
+}
+
+fn inviter(ctx: &Ctx) -> String {
+    match &ctx.actor {
+        Actor::User { name, .. } => name.clone(),
+        _ => "Annals".to_owned(),
+    }
+}
+
+fn pending() -> Error {
+    Error::refused(RefusalKind::Conflict, "invitation_pending", "the address has been invited already")
+}

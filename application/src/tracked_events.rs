@@ -1,0 +1,89 @@
+//! Taking in tracked events.
+
+use std::collections::HashSet;
+
+use domain::{
+    ctx::Ctx,
+    ids::{MeterId, SubscriptionId},
+    meters::{Meter, MeterCommand, MeterEvent},
+    permission::Permission,
+    plan::Period,
+    subscriptions::{EventLimit, Subscription},
+    tracked_events::{EventTracked, TrackedEvent, TrackedEventCommand},
+};
+
+use crate::{
+    app::{App, Written},
+    error::Error,
+    work::{Work, stream},
+};
+
+/// What became of a batch of events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// How many are new and kept.
+    pub accepted: u64,
+    /// How many were there before, or twice in the batch.
+    pub duplicates: u64,
+    /// The events, by index, that the plan does not cover.
+    pub over_quota: Vec<usize>,
+}
+
+/// Takes in a batch, in order: what is new counts against the plan, what the plan does not cover is refused, and all of
+/// it is one commit.
+pub async fn track(ctx: &Ctx, app: &App, events: &[EventTracked]) -> Result<Written<Intake>, Error> {
+    ctx.require(Permission::EventsWrite)?;
+    let (subscription, meter) = (SubscriptionId::of(ctx.tenant), MeterId::of(ctx.tenant));
+    let mut streams = vec![stream::<Subscription>(subscription), stream::<Meter>(meter)];
+    streams.extend(events.iter().map(|event| stream::<TrackedEvent>(event.event_id)));
+    app.transact(ctx, &streams, |work| {
+        let new = new_events(work, events)?;
+        let admitted = admit(work, subscription, meter, new.len() as u64)? as usize;
+        for index in &new[..admitted] {
+            let event = events[*index].clone();
+            work.execute::<TrackedEvent>(event.event_id, TrackedEventCommand::Track(event))?;
+        }
+        Ok(Intake {
+            accepted: admitted as u64,
+            duplicates: (events.len() - new.len()) as u64,
+            over_quota: new[admitted..].to_vec(),
+        })
+    })
+    .await
+}
+
+/// The events, by index, that are neither in the journal nor before themselves in the batch.
+fn new_events(work: &mut Work, events: &[EventTracked]) -> Result<Vec<usize>, Error> {
+    let mut seen = HashSet::new();
+    let mut new = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let known = *work.state::<TrackedEvent>(event.event_id)? == TrackedEvent::Tracked;
+        if !known && seen.insert(event.event_id) {
+            new.push(index);
+        }
+    }
+    Ok(new)
+}
+
+/// Counts `requested` events against the plan; how many of them it covers.
+fn admit(
+    work: &mut Work,
+    subscription: SubscriptionId,
+    meter: MeterId,
+    requested: u64,
+) -> Result<u64, Error> {
+    if requested == 0 {
+        return Ok(0);
+    }
+    let now = work.now();
+    let subscription = work.state::<Subscription>(subscription)?;
+    let limit: EventLimit = subscription.event_limit();
+    let anchor = subscription.contract().map_or(now, |contract| contract.anchor);
+    let period = Period::containing(anchor, now);
+    let counted = work.execute::<Meter>(meter, MeterCommand::Admit { requested, period, limit })?;
+    let admitted = |event: &MeterEvent| match event {
+        MeterEvent::UsageAdmitted(admitted) => admitted.count,
+        MeterEvent::UsageRefused(_) => 0,
+    };
+    Ok(counted.iter().map(admitted).sum())
+}

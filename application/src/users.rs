@@ -1,0 +1,88 @@
+//! Registering, and proving an address.
+
+use std::time::Duration;
+
+use domain::{
+    ctx::Ctx,
+    ids::UserId,
+    text::{Email, Name},
+    users::{Account, User, UserCommand, UserReason, UserRegistered},
+};
+
+use crate::{
+    app::App, claim::ClaimKind, error::Error, limits::Policy, passwords::Password, tokens::VerificationToken,
+    work::stream,
+};
+
+/// The name that a user's password hash is kept under.
+pub(crate) const PASSWORD: &str = "password";
+
+/// Mails that one address gets sent at the wish of somebody who has not signed in.
+const MAILS_TO_ADDRESS: Policy =
+    Policy { name: "mails-to-address", quota: 5, window: Duration::from_secs(3600) };
+
+/// A person who wants an account.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Their address.
+    pub email: Email,
+    /// The password that they choose.
+    pub password: Password,
+    /// Their name.
+    pub name: Name,
+}
+
+/// Registers a user. An address that has an account already gets a mail that says so, and the caller can't tell: the
+/// answer is an id either way, and takes as long.
+pub async fn register(ctx: &Ctx, app: &App, registration: Registration) -> Result<UserId, Error> {
+    let Registration { email, password, name } = registration;
+    app.limits.count(MAILS_TO_ADDRESS, email.as_str()).await?.require()?;
+    let hash = app.passwords.hash(&password).await?;
+    let user_id = UserId::random();
+    if let Some(holder) = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await? {
+        app.execute::<User>(ctx, holder, UserCommand::RepeatRegistration).await?;
+        return Ok(user_id);
+    }
+    app.transact(ctx, &[stream::<User>(user_id)], |work| {
+        let registered = UserRegistered { user_id, email: email.clone(), name: name.clone() };
+        work.execute::<User>(user_id, UserCommand::Register(registered))?;
+        work.keep_secret(user_id, PASSWORD, hash.clone());
+        // Taken meanwhile: the one who was faster gets the mail; asking again leads to the other branch.
+        work.claim(ClaimKind::Email, email.as_str(), user_id, Error::VersionConflict);
+        Ok(())
+    })
+    .await?;
+    Ok(user_id)
+}
+
+/// Takes the token of a verification mail as proof of the address.
+pub async fn verify_email(ctx: &Ctx, app: &App, token: &str) -> Result<UserId, Error> {
+    let VerificationToken { user, generation } =
+        app.tokens.open_verification(token).ok_or(UserReason::LinkOutdated)?;
+    app.execute::<User>(ctx, user, UserCommand::Verify { generation }).await?;
+    Ok(user)
+}
+
+/// Sends another verification mail, if there is an account with this address that needs one. The caller can't tell.
+pub async fn resend_verification(ctx: &Ctx, app: &App, email: &Email) -> Result<(), Error> {
+    app.limits.count(MAILS_TO_ADDRESS, email.as_str()).await?.require()?;
+    if let Some(holder) = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await? {
+        app.execute::<User>(ctx, holder, UserCommand::RequestVerification).await?;
+    }
+    Ok(())
+}
+
+/// Makes the account with this address an administrator of the installation. For the operator's command line: who may
+/// run it may do anything.
+pub async fn grant_administrator(ctx: &Ctx, app: &App, email: &Email) -> Result<UserId, Error> {
+    let holder = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await?;
+    let holder = holder.ok_or(UserReason::Unknown)?;
+    app.execute::<User>(ctx, holder, UserCommand::GrantAdministrator).await?;
+    Ok(holder.into())
+}
+
+/// A user's account.
+pub async fn account(ctx: &Ctx, app: &App, user: UserId) -> Result<Account, Error> {
+    let user: User = app.load(ctx.on_platform().tenant, user).await?;
+    user.account().cloned().ok_or_else(|| UserReason::Unknown.into())
+}

@@ -1,0 +1,187 @@
+//! How an aggregate is written: a state, a pure decision, and the cqrs-es aggregate made of both.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+/// The moment that a decision is made at. Aggregates get it from outside: nothing in this crate reads a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now(pub DateTime<Utc>);
+
+/// An aggregate whose logic is a pure function of its state, a command and the time.
+///
+/// Invariants: a repeated command that changes nothing yields no event and succeeds; the same state, command and time
+/// always yield the same events.
+pub trait Decide:
+    cqrs_es::Aggregate<Command: Clone + Send + Sync, Event: Facts, Error: Refusal, Services = Now>
+{
+    /// How many events may follow a snapshot before the journal writes a new one; 0: short streams, never.
+    const SNAPSHOT_EVERY: u64 = 0;
+
+    /// What happens if `command` arrives in this state at `now`, or why nothing does.
+    fn decide(&self, command: Self::Command, now: DateTime<Utc>) -> Result<Vec<Self::Event>, Self::Error>;
+}
+
+/// One event type: a fact in the past tense. Its payload is this struct as JSON.
+pub trait Fact: serde::Serialize + serde::de::DeserializeOwned {
+    /// The name in the journal; never changes once written.
+    const TYPE: &'static str;
+    /// The version of the payload's shape; a change of shape is a new version.
+    const VERSION: u16;
+}
+
+/// The events of one aggregate: an enum over its [`Fact`]s.
+pub trait Facts: cqrs_es::DomainEvent {
+    /// The journal's name of this event.
+    fn type_name(&self) -> &'static str;
+    /// The payload's version.
+    fn version(&self) -> u16;
+    /// The payload as the bytes that the journal keeps.
+    fn encode(&self) -> serde_json::Result<Box<RawValue>>;
+    /// The event with this name whose payload was stored as `payload`.
+    fn decode(type_name: &str, payload: &RawValue) -> Result<Self, DecodeError>;
+}
+
+/// A stored event that this build can't read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// No event of the aggregate has this name.
+    #[error("unknown event type {0}")]
+    UnknownType(String),
+    /// The payload does not have the type's shape.
+    #[error("payload of {event_type}: {source}")]
+    Payload {
+        /// The event's type.
+        event_type: &'static str,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+}
+
+/// What kind of no a refusal is; the edge maps each to one HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// There is no such thing (404).
+    NotFound,
+    /// The state does not allow it (409).
+    Conflict,
+    /// It was there and is over for good (410).
+    Gone,
+    /// The caller has not shown who they are, or no longer (401).
+    Unauthenticated,
+    /// The caller may not (403).
+    Forbidden,
+    /// The plan does not cover it (402).
+    PlanLimit,
+    /// It breaks a rule that no state would change (422).
+    Invalid,
+    /// It is locked until somebody else unlocks it (423).
+    Locked,
+}
+
+/// A reason that a command was refused for.
+pub trait Refusal: std::error::Error + Send + Sync + 'static {
+    /// The kind of no.
+    fn kind(&self) -> RefusalKind;
+    /// Stable, snake_case, documented.
+    fn code(&self) -> &'static str;
+}
+
+/// Makes the events of an aggregate: a struct for each fact, the enum over them, names and versions. Attributes of a
+/// field, such as `#[serde(…)]`, go to the struct's field.
+macro_rules! events {
+    (
+        $(#[$doc:meta])* $events:ident {
+            $($(#[$fact_doc:meta])* $fact:ident = $version:literal {
+                $($(#[$field_attribute:meta])* $field:ident: $type:ty),* $(,)?
+            })*
+        }
+    ) => {
+        $(
+            $(#[$fact_doc])*
+            #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+            pub struct $fact { $($(#[$field_attribute])* pub $field: $type,)* }
+
+            impl $crate::aggregate::Fact for $fact {
+                const TYPE: &'static str = stringify!($fact);
+                const VERSION: u16 = $version;
+            }
+
+            impl From<$fact> for $events {
+                fn from(fact: $fact) -> Self {
+                    Self::$fact(fact)
+                }
+            }
+        )*
+
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        pub enum $events { $(#[doc = concat!("See [`", stringify!($fact), "`].")] $fact($fact),)* }
+
+        impl $crate::aggregate::Facts for $events {
+            fn type_name(&self) -> &'static str {
+                match self { $(Self::$fact(_) => stringify!($fact),)* }
+            }
+
+            fn version(&self) -> u16 {
+                match self { $(Self::$fact(_) => $version,)* }
+            }
+
+            fn encode(&self) -> serde_json::Result<Box<serde_json::value::RawValue>> {
+                match self { $(Self::$fact(fact) => serde_json::value::to_raw_value(fact),)* }
+            }
+
+            fn decode(
+                type_name: &str,
+                payload: &serde_json::value::RawValue,
+            ) -> Result<Self, $crate::aggregate::DecodeError> {
+                match type_name {
+                    $(stringify!($fact) => serde_json::from_str(payload.get()).map(Self::$fact).map_err(|source| {
+                        $crate::aggregate::DecodeError::Payload { event_type: stringify!($fact), source }
+                    }),)*
+                    unknown => Err($crate::aggregate::DecodeError::UnknownType(unknown.to_owned())),
+                }
+            }
+        }
+
+        impl cqrs_es::DomainEvent for $events {
+            fn event_type(&self) -> String {
+                $crate::aggregate::Facts::type_name(self).to_owned()
+            }
+
+            fn event_version(&self) -> String {
+                $crate::aggregate::Facts::version(self).to_string()
+            }
+        }
+    };
+}
+
+/// Makes a cqrs-es aggregate of a state with `decide` (from [`Decide`]) and an inherent `evolve(&mut self, event)`.
+macro_rules! aggregate {
+    ($state:ident = $kind:literal, $command:ident -> $events:ident or $reason:ident) => {
+        impl cqrs_es::Aggregate for $state {
+            const TYPE: &'static str = $kind;
+            type Command = $command;
+            type Event = $events;
+            type Error = $reason;
+            type Services = $crate::aggregate::Now;
+
+            async fn handle(
+                &mut self,
+                command: Self::Command,
+                now: &Self::Services,
+                sink: &cqrs_es::event_sink::EventSink<Self>,
+            ) -> Result<(), Self::Error> {
+                for event in $crate::aggregate::Decide::decide(self, command, now.0)? {
+                    sink.write(event, self).await;
+                }
+                Ok(())
+            }
+
+            fn apply(&mut self, event: Self::Event) {
+                self.evolve(event);
+            }
+        }
+    };
+}
+
+pub(crate) use {aggregate, events};

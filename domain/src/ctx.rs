@@ -1,0 +1,129 @@
+//! On whose behalf something happens.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    aggregate::{Refusal, RefusalKind},
+    ids::{ApiKeyId, RequestId, SessionId, TenantId, UserId},
+    permission::{Permission, Permissions},
+};
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Actor {
+    /// Nobody that has signed in: a registration, a sign-in.
+    Anonymous,
+    /// A signed-in person.
+    User {
+        /// Who.
+        id: UserId,
+        /// Their name at the time.
+        name: String,
+    },
+    /// A program with an API key.
+    ApiKey {
+        /// Which key.
+        id: ApiKeyId,
+    },
+    /// Annals itself, or its operator on the command line.
+    System,
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The request's id, as the client sent it or as it was made.
+    pub request_id: String,
+    /// The client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// What the client calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The session that the request was made in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+}
+
+impl Origin {
+    /// The origin of what Annals does by itself.
+    pub fn internal() -> Self {
+        Self { request_id: RequestId::random().to_string(), ip: None, user_agent: None, session_id: None }
+    }
+}
+
+/// What the journal keeps beside each event: who caused it, and from where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Who acted.
+    pub actor: Actor,
+    /// Where the request came from.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// The context that every use case and query gets first: for which tenant, on whose behalf, with which permissions,
+/// when.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// The tenant that is acted on.
+    pub tenant: TenantId,
+    /// Who acts.
+    pub actor: Actor,
+    /// What the actor may do in the tenant.
+    pub permissions: Permissions,
+    /// Where the request came from.
+    pub origin: Origin,
+    /// When: the one clock reading of a request.
+    pub now: DateTime<Utc>,
+}
+
+impl Ctx {
+    /// The context of what Annals does by itself in `tenant`.
+    pub fn system(tenant: TenantId, now: DateTime<Utc>) -> Self {
+        Self {
+            tenant,
+            actor: Actor::System,
+            permissions: Permissions::all(),
+            origin: Origin::internal(),
+            now,
+        }
+    }
+
+    /// The same actor and request in the platform's journal, where users and sessions live. It carries no permissions.
+    pub fn on_platform(&self) -> Self {
+        Self { tenant: TenantId::PLATFORM, permissions: Permissions::default(), ..self.clone() }
+    }
+
+    /// Goes on only if the actor has `permission`.
+    pub fn require(&self, permission: Permission) -> Result<(), Forbidden> {
+        if self.permissions.allow(permission) { Ok(()) } else { Err(Forbidden { missing: permission }) }
+    }
+
+    /// What the journal keeps of this context.
+    pub fn metadata(&self) -> Metadata {
+        Metadata { actor: self.actor.clone(), origin: self.origin.clone() }
+    }
+}
+
+/// The actor lacks a permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this takes the permission {}", missing.as_str())]
+pub struct Forbidden {
+    /// The permission that it takes.
+    pub missing: Permission,
+}
+
+impl Refusal for Forbidden {
+    fn kind(&self) -> RefusalKind {
+        RefusalKind::Forbidden
+    }
+
+    fn code(&self) -> &'static str {
+        "missing_permission"
+    }
+}

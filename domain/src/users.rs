@@ -1,0 +1,200 @@
+//! User: a person, known to the platform by e-mail address.
+//!
+//! ```text
+//! Absent ── Register ──▶ Active (unverified) ── Verify ──▶ Active (verified)
+//!                        │          ▲               in both: RepeatRegistration, RefuseSignIn,
+//!                        └──────────┘               GrantAdministrator
+//!                    RequestVerification
+//! ```
+//! The link in a verification mail carries a generation; asking for another mail makes a new one, so that an older
+//! mail's link no longer works. The password is not here: its hash is replaceable, and the journal is not.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    aggregate::{Decide, Refusal, RefusalKind, aggregate, events},
+    ids::UserId,
+    text::{Email, Name},
+};
+
+/// A user's state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum User {
+    /// There is none.
+    #[default]
+    Absent,
+    /// Registered.
+    Active(Account),
+}
+
+/// What is known of a registered user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    /// The user.
+    pub user_id: UserId,
+    /// Their address.
+    pub email: Email,
+    /// What they call themselves.
+    pub name: Name,
+    /// Whether they have shown that the address is theirs.
+    pub verified: bool,
+    /// Which of the verification mails sent holds the valid link; 1 is the one sent at registration.
+    pub generation: u32,
+    /// Whether they administer the installation.
+    pub administrator: bool,
+}
+
+/// What can be asked of a user.
+#[derive(Clone, Debug)]
+pub enum UserCommand {
+    /// Open an account.
+    Register(UserRegistered),
+    /// Somebody registers with the address of this account: its owner is told by mail, the caller learns nothing.
+    RepeatRegistration,
+    /// Send another verification mail, which makes the links of earlier ones invalid.
+    RequestVerification,
+    /// Show that the address is theirs.
+    Verify {
+        /// The generation that the link carries.
+        generation: u32,
+    },
+    /// Record that somebody was not let in.
+    RefuseSignIn {
+        /// Why not.
+        cause: SignInRefusal,
+    },
+    /// Let them administer the installation.
+    GrantAdministrator,
+}
+
+/// Why a sign-in was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignInRefusal {
+    /// The password was wrong.
+    WrongPassword,
+    /// Too many sign-ins have failed of late.
+    Locked,
+    /// The password was right, but the address is not verified.
+    NotVerified,
+}
+
+events! {
+    /// What has happened to a user.
+    UserEvent {
+        /// An account was opened.
+        UserRegistered = 1 {
+            /// The user.
+            user_id: UserId,
+            /// Their address, not yet verified.
+            email: Email,
+            /// What they call themselves.
+            name: Name,
+        }
+        /// Somebody registered with the address of an account that exists.
+        RegistrationRepeated = 1 {}
+        /// Another verification mail was asked for; earlier links are invalid.
+        VerificationRequested = 1 {
+            /// The generation of the new link.
+            generation: u32,
+        }
+        /// The address was shown to be theirs.
+        EmailVerified = 1 {}
+        /// Somebody was not let in.
+        SignInRefused = 1 {
+            /// Why not.
+            cause: SignInRefusal,
+        }
+        /// They may administer the installation.
+        AdministratorGranted = 1 {}
+    }
+}
+
+/// Why something asked of a user did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserReason {
+    /// There is no such user.
+    #[error("there is no such user")]
+    Unknown,
+    /// The link is from an older mail.
+    #[error("the link is outdated; use the one in the newest mail")]
+    LinkOutdated,
+}
+
+impl Refusal for UserReason {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::Unknown => RefusalKind::NotFound,
+            Self::LinkOutdated => RefusalKind::Gone,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown => "user_not_found",
+            Self::LinkOutdated => "verification_link_outdated",
+        }
+    }
+}
+
+aggregate!(User = "user", UserCommand -> UserEvent or UserReason);
+
+impl Decide for User {
+    // Failed sign-ins make the stream long.
+    const SNAPSHOT_EVERY: u64 = 100;
+
+    fn decide(&self, command: UserCommand, _now: DateTime<Utc>) -> Result<Vec<UserEvent>, UserReason> {
+        use UserCommand::*;
+        Ok(match (self, command) {
+            (Self::Absent, Register(registered)) => vec![registered.into()],
+            // An id is made for each registration: the same one again is the same registration again.
+            (Self::Active(_), Register(_)) => vec![],
+            (Self::Absent, _) => return Err(UserReason::Unknown),
+
+            (Self::Active(_), RepeatRegistration) => vec![RegistrationRepeated {}.into()],
+            (Self::Active(account), RequestVerification | Verify { .. }) if account.verified => vec![],
+            (Self::Active(account), RequestVerification) => {
+                vec![VerificationRequested { generation: account.generation + 1 }.into()]
+            }
+            (Self::Active(account), Verify { generation }) if generation == account.generation => {
+                vec![EmailVerified {}.into()]
+            }
+            (Self::Active(_), Verify { .. }) => return Err(UserReason::LinkOutdated),
+            (Self::Active(_), RefuseSignIn { cause }) => vec![SignInRefused { cause }.into()],
+            (Self::Active(account), GrantAdministrator) if account.administrator => vec![],
+            (Self::Active(_), GrantAdministrator) => vec![AdministratorGranted {}.into()],
+        })
+    }
+}
+
+impl User {
+    /// The account, if there is one.
+    pub fn account(&self) -> Option<&Account> {
+        match self {
+            Self::Active(account) => Some(account),
+            Self::Absent => None,
+        }
+    }
+
+    fn evolve(&mut self, event: UserEvent) {
+        match (self, event) {
+            (user, UserEvent::UserRegistered(registered)) => {
+                let UserRegistered { user_id, email, name } = registered;
+                let (verified, generation, administrator) = (false, 1, false);
+                *user = Self::Active(Account { user_id, email, name, verified, generation, administrator });
+            }
+            (Self::Active(account), UserEvent::VerificationRequested(requested)) => {
+                account.generation = requested.generation;
+            }
+            (Self::Active(account), UserEvent::EmailVerified(_)) => account.verified = true,
+            (Self::Active(account), UserEvent::AdministratorGranted(_)) => account.administrator = true,
+            (Self::Active(_), UserEvent::RegistrationRepeated(_) | UserEvent::SignInRefused(_)) => {}
+            (Self::Absent, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "users_tests.rs"]
+mod tests;

@@ -1,0 +1,146 @@
+use cqrs_es::test::TestFramework;
+
+use super::*;
+use crate::aggregate::Now;
+
+type Given = TestFramework<User>;
+
+fn given() -> Given {
+    Given::with(Now("2026-03-01T12:00:00Z".parse().unwrap()))
+}
+
+fn registered() -> UserRegistered {
+    UserRegistered {
+        user_id: UserId::from(uuid::Uuid::from_u128(1)),
+        email: "ada@example.com".parse().unwrap(),
+        name: "Ada".parse().unwrap(),
+    }
+}
+
+fn refused(cause: SignInRefusal) -> UserEvent {
+    SignInRefused { cause }.into()
+}
+
+fn every_cause() -> [SignInRefusal; 3] {
+    [SignInRefusal::WrongPassword, SignInRefusal::Locked, SignInRefusal::NotVerified]
+}
+
+fn after(events: Vec<UserEvent>) -> User {
+    let mut user = User::default();
+    events.into_iter().for_each(|event| user.evolve(event));
+    user
+}
+
+#[test]
+fn an_absent_user_can_only_register() {
+    given()
+        .given_no_previous_events()
+        .when(UserCommand::Register(registered()))
+        .then_expect_events(vec![registered().into()]);
+    for command in [
+        UserCommand::RepeatRegistration,
+        UserCommand::RequestVerification,
+        UserCommand::Verify { generation: 1 },
+        UserCommand::RefuseSignIn { cause: SignInRefusal::WrongPassword },
+        UserCommand::GrantAdministrator,
+    ] {
+        given().given_no_previous_events().when(command).then_expect_error(UserReason::Unknown);
+    }
+    assert_eq!(User::default().account(), None);
+}
+
+#[test]
+fn a_new_account_is_unverified_and_ordinary() {
+    let UserRegistered { user_id, email, name } = registered();
+    let account = Account { user_id, email, name, verified: false, generation: 1, administrator: false };
+    assert_eq!(after(vec![registered().into()]).account(), Some(&account));
+}
+
+#[test]
+fn registering_again_changes_nothing() {
+    given()
+        .given(vec![registered().into()])
+        .when(UserCommand::Register(registered()))
+        .then_expect_events(vec![]);
+}
+
+#[test]
+fn each_registration_with_a_known_address_is_recorded() {
+    given()
+        .given(vec![registered().into(), RegistrationRepeated {}.into()])
+        .when(UserCommand::RepeatRegistration)
+        .then_expect_events(vec![RegistrationRepeated {}.into()]);
+}
+
+#[test]
+fn the_link_of_the_first_mail_verifies() {
+    let given = || given().given(vec![registered().into()]);
+    given().when(UserCommand::Verify { generation: 1 }).then_expect_events(vec![EmailVerified {}.into()]);
+    for generation in [0, 2] {
+        given().when(UserCommand::Verify { generation }).then_expect_error(UserReason::LinkOutdated);
+    }
+}
+
+#[test]
+fn another_mail_makes_the_links_before_it_invalid() {
+    let second = VerificationRequested { generation: 2 };
+    given()
+        .given(vec![registered().into()])
+        .when(UserCommand::RequestVerification)
+        .then_expect_events(vec![second.clone().into()]);
+    let given = || given().given(vec![registered().into(), second.clone().into()]);
+    given().when(UserCommand::Verify { generation: 1 }).then_expect_error(UserReason::LinkOutdated);
+    given().when(UserCommand::Verify { generation: 2 }).then_expect_events(vec![EmailVerified {}.into()]);
+    given()
+        .when(UserCommand::RequestVerification)
+        .then_expect_events(vec![VerificationRequested { generation: 3 }.into()]);
+}
+
+#[test]
+fn a_verified_address_needs_no_mail_and_no_link() {
+    let given = || given().given(vec![registered().into(), EmailVerified {}.into()]);
+    given().when(UserCommand::RequestVerification).then_expect_events(vec![]);
+    for generation in [1, 7] {
+        given().when(UserCommand::Verify { generation }).then_expect_events(vec![]);
+    }
+}
+
+#[test]
+fn each_refused_sign_in_is_recorded() {
+    for cause in every_cause() {
+        given()
+            .given(vec![registered().into(), refused(cause)])
+            .when(UserCommand::RefuseSignIn { cause })
+            .then_expect_events(vec![refused(cause)]);
+    }
+}
+
+#[test]
+fn what_is_only_recorded_changes_no_account() {
+    let mut noisy = vec![registered().into(), RegistrationRepeated {}.into()];
+    noisy.extend(every_cause().map(refused));
+    assert_eq!(after(noisy), after(vec![registered().into()]));
+}
+
+#[test]
+fn administrators_are_made_once_verified_or_not() {
+    let granted = || UserEvent::from(AdministratorGranted {});
+    for before in [vec![registered().into()], vec![registered().into(), EmailVerified {}.into()]] {
+        given()
+            .given(before.clone())
+            .when(UserCommand::GrantAdministrator)
+            .then_expect_events(vec![granted()]);
+        given()
+            .given(before)
+            .and(vec![granted()])
+            .when(UserCommand::GrantAdministrator)
+            .then_expect_events(vec![]);
+    }
+    assert!(after(vec![registered().into(), granted()]).account().unwrap().administrator);
+}
+
+#[test]
+fn causes_have_the_names_of_the_api() {
+    let names = serde_json::to_string(&every_cause()).unwrap();
+    assert_eq!(names, r#"["wrong_password","locked","not_verified"]"#);
+}

@@ -1,0 +1,138 @@
+//! The PostgreSQL database: connecting, migrating, and what its errors mean.
+
+use std::time::Duration;
+
+use application::error::Error;
+use sqlx::{
+    Connection, Executor, PgConnection, PgPool, Row,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// What every pooled connection becomes: a role that owns nothing and is under row level security.
+const BECOME_APPLICATION: &str = "
+    SET ROLE annals_app;
+    SET TIME ZONE 'UTC';
+    SET statement_timeout = '30s';
+    SET idle_in_transaction_session_timeout = '60s';
+    SET client_min_messages = 'warning'";
+
+/// The database. Tenants' rows are reached through [`crate::tenant_tx::TenantTx`] only.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    options: PgConnectOptions,
+}
+
+/// The database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It can't be reached or refuses.
+    #[error("can't connect to the database: {0}")]
+    Connect(#[source] sqlx::Error),
+    /// It is too old.
+    #[error("the database is PostgreSQL {0}; Annals needs 15 or newer")]
+    TooOld(i32),
+    /// Its schema can't be brought up to date.
+    #[error("can't migrate the database: {0}")]
+    Migrate(#[from] MigrateError),
+    /// The job queue's schema can't be brought up to date.
+    #[error("can't migrate the job queue: {0}")]
+    MigrateJobs(Box<dyn std::error::Error + Send + Sync>),
+    /// Its schema does not fit this build.
+    #[error("the database lacks migration {0}; run `annals migrate` with a role that owns it")]
+    NotMigrated(i64),
+}
+
+impl Database {
+    /// Connects with at most `connections` connections, each as the role `annals_app`.
+    pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, DatabaseError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(BECOME_APPLICATION).await.map(|_| ()) })
+            })
+            .after_release(|connection, _| Box::pin(is_clean(connection)))
+            .connect_with(options.clone())
+            .await
+            .map_err(DatabaseError::Connect)?;
+        Ok(Self { pool, options })
+    }
+
+    /// How to connect as the role that owns the tables.
+    pub fn owner_options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ()).map_err(database_error)
+    }
+
+    /// Whether the next free connection carries a tenant, which none may.
+    #[cfg(feature = "test-support")]
+    pub async fn carries_tenant(&self) -> Result<bool, Error> {
+        let mut connection = self.pool.acquire().await.map_err(database_error)?;
+        Ok(!is_clean(&mut connection).await.map_err(database_error)?)
+    }
+
+    /// Waits for connections in use and closes all.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// What the schema is made of: the migrations' checksums, one after the other.
+#[cfg(feature = "test-support")]
+pub fn schema_version() -> Vec<u8> {
+    MIGRATIONS.iter().flat_map(|migration| migration.checksum.iter().copied()).collect()
+}
+
+/// Whether a released connection is outside any transaction (in one, `now()` stands still) and carries no tenant.
+/// sqlx can hand back a connection with its transaction open when a future is dropped in `begin()`.
+async fn is_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // As a simple query: in the extended protocol even a statement on its own is younger than its transaction.
+    sqlx::raw_sql(
+        "SELECT now() = statement_timestamp() AND coalesce(current_setting('app.tenant_id', true), '') = ''",
+    )
+    .fetch_one(connection)
+    .await?
+    .try_get(0)
+}
+
+/// Brings the schema up to date, as the role that owns it. Safe to run from several processes at once.
+pub async fn migrate(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+    let mut connection = PgConnection::connect_with(options).await.map_err(DatabaseError::Connect)?;
+    if let Some(version) = connection.server_version_num().map(|version| version as i32 / 10_000)
+        && version < 15
+    {
+        return Err(DatabaseError::TooOld(version));
+    }
+    MIGRATIONS.run(&mut connection).await?;
+    crate::jobs::migrate(options).await.map_err(DatabaseError::MigrateJobs)?;
+    connection.execute(crate::jobs::GRANTS).await.map_err(DatabaseError::Connect)?;
+    connection.close().await.map_err(DatabaseError::Connect)
+}
+
+/// What a database error means for a use case: the server is away (worth a retry), or the fault is ours.
+pub fn database_error(error: sqlx::Error) -> Error {
+    let away = match &error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
+            true
+        }
+        sqlx::Error::WorkerCrashed => true,
+        // Connection exceptions, insufficient resources, operator intervention (which a statement timeout is too).
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
+    };
+    if away { Error::Unavailable(Box::new(error)) } else { Error::Internal(Box::new(error)) }
+}

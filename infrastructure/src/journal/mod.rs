@@ -1,0 +1,192 @@
+//! The journal in PostgreSQL.
+//!
+//! An append locks its tenant's head row, so positions are gapless and in commit order, and every event at or before
+//! the head is visible: a reader needs no gap detector. In this process a tenant's commands queue up in its lane
+//! before they take a connection, so that a busy tenant costs one connection and not all of them.
+
+mod append;
+mod lanes;
+mod load;
+
+use application::{
+    claim::ClaimKind,
+    error::Error,
+    journal::{Decision, History, Journal},
+    work::Work,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+use domain::{
+    ctx::Ctx,
+    ids::TenantId,
+    recorded_event::{RecordedEvent, StreamId},
+};
+use secrecy::SecretSlice;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use self::lanes::Lanes;
+use crate::{
+    database::{Database, database_error},
+    growth::Growth,
+    tenant_tx::TenantTx,
+};
+
+/// How often a command is decided again after another process was faster.
+const ATTEMPTS: usize = 5;
+
+/// The journal in PostgreSQL.
+pub struct PgJournal {
+    database: Database,
+    lanes: Lanes,
+    growth: Growth,
+}
+
+/// Where a tenant's journal ends, while its row is locked.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    position: u64,
+    recorded_at: DateTime<Utc>,
+}
+
+impl PgJournal {
+    /// The journal in `database`; `growth` is told of every commit.
+    pub fn new(database: Database, growth: Growth) -> Self {
+        Self { database, lanes: Lanes::default(), growth }
+    }
+
+    async fn attempt(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<Attempt, Error> {
+        let mut tx = TenantTx::begin(&self.database, ctx.tenant).await?;
+        let now = ctx.now.trunc_subsecs(6);
+        let head = append::lock_head(&mut tx, now).await?;
+        let histories = load::histories(&mut tx, streams).await?;
+        let mut work = Work::new(now, histories);
+        decide(&mut work)?;
+        let changes = work.into_changes();
+        if changes.is_empty() {
+            return Ok(Attempt::Done(head.position));
+        }
+        match append::append(&mut tx, ctx, head, now, changes).await? {
+            append::Appended::Conflict => Ok(Attempt::Conflict),
+            append::Appended::UpTo(position) => {
+                tx.commit().await?;
+                metrics::counter!("annals_journal_events_total").increment(position - head.position);
+                metrics::counter!("annals_journal_commits_total").increment(1);
+                self.growth.grew(ctx.tenant);
+                Ok(Attempt::Done(position))
+            }
+        }
+    }
+}
+
+/// How one try went.
+enum Attempt {
+    Done(u64),
+    Conflict,
+}
+
+#[async_trait]
+impl Journal for PgJournal {
+    async fn transact(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<u64, Error> {
+        let _turn = self.lanes.enter(ctx.tenant).await?;
+        for _ in 0..ATTEMPTS {
+            if let Attempt::Done(position) = self.attempt(ctx, streams, decide).await? {
+                return Ok(position);
+            }
+        }
+        Err(Error::VersionConflict)
+    }
+
+    async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error> {
+        let mut tx = TenantTx::begin(&self.database, tenant).await?;
+        load::histories(&mut tx, streams).await
+    }
+
+    async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error> {
+        let mut tx = TenantTx::begin(&self.database, kind.scope(tenant)).await?;
+        sqlx::query_scalar!(
+            "SELECT stream_id FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3",
+            tx.tenant().uuid(),
+            kind.as_str(),
+            value
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(database_error)
+    }
+
+    async fn secret(
+        &self,
+        tenant: TenantId,
+        stream: Uuid,
+        name: &str,
+    ) -> Result<Option<SecretSlice<u8>>, Error> {
+        let mut tx = TenantTx::begin(&self.database, tenant).await?;
+        let value = sqlx::query_scalar!(
+            "SELECT value FROM secrets WHERE tenant_id = $1 AND stream_id = $2 AND name = $3",
+            tenant.uuid(),
+            stream,
+            name
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(database_error)?;
+        Ok(value.map(SecretSlice::from))
+    }
+
+    async fn read(&self, tenant: TenantId, after: u64, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
+        let mut tx = TenantTx::begin(&self.database, tenant).await?;
+        read(&mut tx, after, limit).await
+    }
+
+    async fn head(&self, tenant: TenantId) -> Result<u64, Error> {
+        let mut tx = TenantTx::begin(&self.database, tenant).await?;
+        head(&mut tx).await
+    }
+}
+
+/// The position of the newest event of the transaction's tenant; 0 if there is none.
+pub async fn head(tx: &mut TenantTx) -> Result<u64, Error> {
+    let position =
+        sqlx::query_scalar!("SELECT position FROM journal_heads WHERE tenant_id = $1", tx.tenant().uuid())
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(database_error)?;
+    Ok(position.unwrap_or(0) as u64)
+}
+
+/// At most `limit` events of the transaction's tenant after position `after`, in order.
+pub async fn read(tx: &mut TenantTx, after: u64, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
+    let tenant_id = tx.tenant();
+    let rows = sqlx::query!(
+        r#"SELECT position, stream_id, sequence, recorded_at, stream_kind, event_type, event_version,
+                  payload AS "payload: Json<Box<serde_json::value::RawValue>>",
+                  metadata AS "metadata: Json<Box<serde_json::value::RawValue>>", leaf_hash
+           FROM events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"#,
+        tenant_id.uuid(),
+        after as i64,
+        i64::from(limit)
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(RecordedEvent {
+                tenant_id,
+                position: row.position as u64,
+                stream: StreamId { kind: row.stream_kind, id: row.stream_id },
+                sequence: row.sequence as u64,
+                event_type: row.event_type,
+                event_version: row.event_version as u16,
+                payload: row.payload.0,
+                metadata: row.metadata.0,
+                recorded_at: row.recorded_at,
+                leaf_hash: row
+                    .leaf_hash
+                    .try_into()
+                    .map_err(|_| Error::internal("a leaf hash has 32 bytes"))?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,24 @@
+//! What Annals stands on. In reading order:
+
+// PostgreSQL.
+pub mod database;
+pub mod embedded_postgres;
+pub mod growth;
+pub mod jobs;
+pub mod journal;
+pub mod tenant_tx;
+
+// Secrets and sign-in.
+pub mod access_tokens;
+pub mod argon2_passwords;
+pub mod keys;
+
+// The outside.
+pub mod limits;
+pub mod mail;
+
+// For tests against real servers.
+#[cfg(feature = "test-support")]
+pub mod test_postgres;
+#[cfg(feature = "test-support")]
+pub mod test_redis;

@@ -1,0 +1,252 @@
+//! The journal's promises, against a real PostgreSQL.
+#![cfg(feature = "test-support")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use application::{claim::ClaimKind, error::Error, journal::Journal, work::stream};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    ctx::Ctx,
+    ids::{TenantId, WorkspaceId},
+    workspaces::{Workspace, WorkspaceCommand, WorkspaceCreated},
+};
+use infrastructure::{
+    database::{self, Database},
+    growth::Growth,
+    journal::PgJournal,
+    tenant_tx::TenantTx,
+    test_postgres::TestDatabase,
+};
+use sqlx::{Connection, Executor, PgConnection};
+
+struct Fixture {
+    test_database: TestDatabase,
+    database: Database,
+    journal: Arc<PgJournal>,
+}
+
+async fn fixture() -> Fixture {
+    let version = database::schema_version();
+    let migrate = async |options| database::migrate(&options).await;
+    let test_database = TestDatabase::from_template(version, migrate).await;
+    let database = Database::connect(test_database.connect_options(), 8).await.unwrap();
+    let journal = Arc::new(PgJournal::new(database.clone(), Growth::default()));
+    Fixture { test_database, database, journal }
+}
+
+fn ctx(tenant: TenantId) -> Ctx {
+    Ctx::system(tenant, Utc::now())
+}
+
+async fn create_workspace(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId) -> Result<u64, Error> {
+    let mut decide = |work: &mut application::work::Work| {
+        let name = "Default".parse().unwrap();
+        let created = WorkspaceCreated { workspace_id, name };
+        work.execute::<Workspace>(workspace_id, WorkspaceCommand::Create(created)).map(drop)
+    };
+    journal.transact(ctx, &[stream::<Workspace>(workspace_id)], &mut decide).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_are_gapless_under_concurrent_writers_of_two_processes() {
+    let fixture = fixture().await;
+    let tenant = TenantId::random();
+    // A second journal has lanes of its own, as a second process has.
+    let other = Arc::new(PgJournal::new(fixture.database.clone(), Growth::default()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..40 {
+        let journal = Arc::clone(if index % 2 == 0 { &fixture.journal } else { &other });
+        tasks.spawn(
+            async move { create_workspace(&journal, &ctx(tenant), WorkspaceId::random()).await.unwrap() },
+        );
+    }
+    let mut answered: Vec<u64> = tasks.join_all().await;
+    answered.sort_unstable();
+    assert_eq!(answered, (1..=40).collect::<Vec<_>>());
+    let events = fixture.journal.read(tenant, 0, 100).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.position).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+    assert!(events.iter().all(|event| event.computed_leaf_hash() == event.leaf_hash));
+}
+
+#[tokio::test]
+async fn the_same_command_again_appends_nothing_and_tells_the_position() {
+    let fixture = fixture().await;
+    let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
+    assert_eq!(create_workspace(&fixture.journal, &ctx(tenant), workspace).await.unwrap(), 1);
+    assert_eq!(create_workspace(&fixture.journal, &ctx(tenant), workspace).await.unwrap(), 1);
+    assert_eq!(fixture.journal.head(tenant).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_decision_leaves_no_trace() {
+    let fixture = fixture().await;
+    let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
+    let mut decide = |work: &mut application::work::Work| {
+        let created = WorkspaceCreated { workspace_id: workspace, name: "Default".parse().unwrap() };
+        work.execute::<Workspace>(workspace, WorkspaceCommand::Create(created))?;
+        work.claim(ClaimKind::Invitation, "a@example.com", workspace, Error::VersionConflict);
+        Err(Error::not_found())
+    };
+    let refused =
+        fixture.journal.transact(&ctx(tenant), &[stream::<Workspace>(workspace)], &mut decide).await;
+    assert!(refused.is_err());
+    assert_eq!(fixture.journal.head(tenant).await.unwrap(), 0);
+    assert_eq!(fixture.journal.holder(tenant, ClaimKind::Invitation, "a@example.com").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_many_claimants_wins_and_the_others_append_nothing() {
+    let fixture = fixture().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let journal = Arc::clone(&fixture.journal);
+        // Different tenants, so that no lane puts them in order: the slug is unique across the platform.
+        tasks.spawn(async move {
+            let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
+            let mut decide = |work: &mut application::work::Work| {
+                let created = WorkspaceCreated { workspace_id: workspace, name: "Default".parse().unwrap() };
+                work.execute::<Workspace>(workspace, WorkspaceCommand::Create(created))?;
+                work.claim(ClaimKind::Slug, "acme", tenant, Error::not_found());
+                Ok(())
+            };
+            let streams = [stream::<Workspace>(workspace)];
+            let claimed = journal.transact(&ctx(tenant), &streams, &mut decide).await;
+            (claimed.is_ok(), journal.head(tenant).await.unwrap())
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    assert_eq!(outcomes.iter().filter(|(won, _)| *won).count(), 1);
+    assert!(outcomes.iter().all(|(won, head)| *head == u64::from(*won)));
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_back_does_not_turn_the_journal_back() {
+    let fixture = fixture().await;
+    let tenant = TenantId::random();
+    let now: DateTime<Utc> = Utc::now();
+    for minutes in [0, -60, 5] {
+        let ctx = Ctx { now: now + TimeDelta::minutes(minutes), ..ctx(tenant) };
+        create_workspace(&fixture.journal, &ctx, WorkspaceId::random()).await.unwrap();
+    }
+    let events = fixture.journal.read(tenant, 0, 10).await.unwrap();
+    assert!(events.is_sorted_by_key(|event| event.recorded_at));
+    assert!(events.iter().all(|event| event.computed_leaf_hash() == event.leaf_hash));
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_midway_appends_wholly_or_not_at_all_and_frees_the_lane() {
+    let fixture = fixture().await;
+    let tenant = TenantId::random();
+    for polls in 0..12 {
+        let ctx = ctx(tenant);
+        let mut append = Box::pin(create_workspace(&fixture.journal, &ctx, WorkspaceId::random()));
+        for _ in 0..polls {
+            if tokio::time::timeout(std::time::Duration::from_micros(300), append.as_mut()).await.is_ok() {
+                break;
+            }
+        }
+    }
+    let before = fixture.journal.head(tenant).await.unwrap();
+    let after = create_workspace(&fixture.journal, &ctx(tenant), WorkspaceId::random()).await.unwrap();
+    // One that was given up while it committed may still have counted.
+    assert!(after > before);
+    let events = fixture.journal.read(tenant, 0, 100).await.unwrap();
+    assert_eq!(
+        events.iter().map(|event| event.position).collect::<Vec<_>>(),
+        (1..=after).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn every_table_with_a_tenant_is_under_forced_row_level_security() {
+    let fixture = fixture().await;
+    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    let tables: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT relname::text, relrowsecurity AND relforcerowsecurity
+                AND EXISTS (SELECT FROM pg_policy WHERE polrelid = class.oid)
+         FROM pg_class AS class
+         WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND relname <> '_sqlx_migrations'",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(tables.len() > 5);
+    for (table, isolated) in &tables {
+        assert!(isolated, "{table} is not isolated");
+        let first: String = sqlx::query_scalar(
+            "SELECT attname::text FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+             WHERE indrelid = $1::regclass AND indisprimary",
+        )
+        .bind(table)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+        assert_eq!(first, "tenant_id", "the primary key of {table}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_tenant_nothing_is_seen_and_with_one_only_its_own() {
+    let fixture = fixture().await;
+    let (one, other) = (TenantId::random(), TenantId::random());
+    create_workspace(&fixture.journal, &ctx(one), WorkspaceId::random()).await.unwrap();
+    let mut connection = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    connection.execute("SET ROLE annals_app").await.unwrap();
+    for table in ["events", "journal_heads", "claims", "secrets", "snapshots", "projection_checkpoints"] {
+        let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let seen: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(seen, 0, "{table}");
+    }
+    for (tenant, expected) in [(one, 1), (other, 0), (TenantId::PLATFORM, 0)] {
+        let mut tx = TenantTx::begin(&fixture.database, tenant).await.unwrap();
+        let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(seen, expected);
+    }
+    let mut tx = TenantTx::begin(&fixture.database, other).await.unwrap();
+    let forged = sqlx::query("INSERT INTO claims VALUES ($1, 'slug', 'x', $1)").bind(one.uuid());
+    assert!(forged.execute(&mut *tx).await.is_err());
+}
+
+#[tokio::test]
+async fn events_can_not_be_changed_by_anybody() {
+    let fixture = fixture().await;
+    let tenant = TenantId::random();
+    create_workspace(&fixture.journal, &ctx(tenant), WorkspaceId::random()).await.unwrap();
+    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    let attempts = [
+        "UPDATE events SET sequence = sequence",
+        "DELETE FROM events",
+        "TRUNCATE events",
+        "TRUNCATE events CASCADE",
+        "SET session_replication_role = replica; DELETE FROM events",
+    ];
+    for attempt in attempts {
+        let error = owner.execute(attempt).await.unwrap_err().to_string();
+        assert!(error.contains("immutable"), "the owner: {attempt}: {error}");
+        owner.execute("RESET session_replication_role").await.unwrap();
+        let mut tx = TenantTx::begin(&fixture.database, tenant).await.unwrap();
+        assert!(tx.execute(attempt).await.is_err(), "the application: {attempt}");
+    }
+    assert_eq!(fixture.journal.head(tenant).await.unwrap(), 1);
+    assert_eq!(fixture.journal.read(tenant, 0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn no_connection_goes_back_to_the_pool_with_a_tenant() {
+    let fixture = fixture().await;
+    let options = fixture.test_database.connect_options();
+    let database = Database::connect(options, 2).await.unwrap();
+    for polls in 0..40 {
+        // Giving up in the middle of `begin` is what can leave a transaction open behind sqlx's back.
+        let mut begin = Box::pin(TenantTx::begin(&database, TenantId::random()));
+        for _ in 0..polls % 4 {
+            if tokio::time::timeout(std::time::Duration::from_micros(50), begin.as_mut()).await.is_ok() {
+                break;
+            }
+        }
+        drop(begin);
+        assert!(database.ping().await.is_ok());
+        assert!(!database.carries_tenant().await.unwrap());
+    }
+}
