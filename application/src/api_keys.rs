@@ -37,19 +37,15 @@ pub struct IssuedKey {
     pub secret: String,
 }
 
-/// Issues a key for a project; it can do no more than its issuer.
+/// Issues a key for a project, to send its events with.
 pub async fn issue(
     ctx: &Ctx,
     app: &App,
     project_id: ProjectId,
     name: Name,
-    scopes: Option<Permissions>,
 ) -> Result<Written<IssuedKey>, Error> {
     ctx.require(Permission::ApiKeysManage)?;
-    let scopes = scopes.unwrap_or_else(|| [Permission::EventsWrite].into_iter().collect());
-    if let Some(missing) = scopes.iter().find(|scope| !ctx.permissions.allow(*scope)) {
-        return Err(domain::ctx::Forbidden { missing }.into());
-    }
+    let scopes: Permissions = [Permission::EventsWrite].into_iter().collect();
     let id = ApiKeyId::random();
     let (secret, secret_hash, secret_hint) = new_secret(ctx.tenant, id);
     let written = app

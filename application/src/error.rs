@@ -29,6 +29,9 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The thing is not in a version in which the caller wants the change.
+    #[error("it has changed since the version that was expected")]
+    PreconditionFailed,
     /// Other writers were faster, more often than is worth waiting for.
     #[error("the state has changed meanwhile; try again")]
     VersionConflict,

@@ -6,6 +6,7 @@
 pub mod app;
 pub mod claim;
 pub mod error;
+pub mod expected;
 pub mod journal;
 pub mod tokens;
 pub mod work;
@@ -30,6 +31,9 @@ pub mod workspaces;
 // What it pays for, and what it uses.
 pub mod subscriptions;
 pub mod tracked_events;
+
+// What an auditor reads.
+pub mod journals;
 
 // The platform.
 pub mod administration;

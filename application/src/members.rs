@@ -12,16 +12,24 @@ use domain::{
 use crate::{
     app::{App, Written},
     error::Error,
+    expected::Expected,
     tenants::may_grant,
     work::{Work, stream},
 };
 
 /// Gives a member another role. Nobody can give more than they have, nor change somebody who has more.
-pub async fn change_role(ctx: &Ctx, app: &App, member: MemberId, role: Role) -> Result<Written<()>, Error> {
+pub async fn change_role(
+    ctx: &Ctx,
+    app: &App,
+    member: MemberId,
+    role: Role,
+    expected: &Expected,
+) -> Result<Written<()>, Error> {
     ctx.require(Permission::MembersManage)?;
     may_grant(ctx, role)?;
     let tenant = ctx.tenant;
     app.transact(ctx, &[stream::<Tenant>(tenant), stream::<Membership>(member)], |work| {
+        work.expect::<Membership>(member, expected)?;
         may_grant(ctx, role_of(work, member)?)?;
         work.execute::<Membership>(member, MembershipCommand::ChangeRole { role })?;
         let ownership = match role {

@@ -12,6 +12,7 @@ use domain::{
 use crate::{
     app::{App, Written},
     error::Error,
+    expected::Expected,
     work::stream,
 };
 
@@ -37,7 +38,17 @@ pub async fn create(
 }
 
 /// Renames a project.
-pub async fn rename(ctx: &Ctx, app: &App, project_id: ProjectId, name: Name) -> Result<Written<()>, Error> {
+pub async fn rename(
+    ctx: &Ctx,
+    app: &App,
+    project_id: ProjectId,
+    name: Name,
+    expected: &Expected,
+) -> Result<Written<()>, Error> {
     ctx.require(Permission::ProjectsManage)?;
-    app.execute::<Project>(ctx, project_id, ProjectCommand::Rename { name }).await
+    app.transact(ctx, &[stream::<Project>(project_id)], |work| {
+        work.expect::<Project>(project_id, expected)?;
+        work.execute::<Project>(project_id, ProjectCommand::Rename { name: name.clone() }).map(drop)
+    })
+    .await
 }

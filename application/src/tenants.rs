@@ -20,6 +20,7 @@ use crate::{
     app::{App, Written},
     claim::ClaimKind,
     error::Error,
+    expected::Expected,
     sessions::actor,
     work::{replay, stream},
 };
@@ -125,10 +126,12 @@ pub async fn change(
     app: &App,
     name: Option<Name>,
     slug: Option<Slug>,
+    expected: &Expected,
 ) -> Result<Written<()>, Error> {
     ctx.require(Permission::TenantManage)?;
     let tenant = ctx.tenant;
     app.transact(ctx, &[stream::<Tenant>(tenant)], |work| {
+        work.expect::<Tenant>(tenant, expected)?;
         if let Some(name) = &name {
             work.execute::<Tenant>(tenant, TenantCommand::Rename { name: name.clone() })?;
         }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     claim::{Claim, ClaimKind, Release},
     error::Error,
+    expected::Expected,
     journal::{History, Snapshot},
 };
 
@@ -136,6 +137,16 @@ impl Work {
             self.changes.snapshots.push((loaded.history.stream.clone(), snapshot));
         }
         Ok(events)
+    }
+
+    /// Goes on only if the aggregate was in an expected version before this work.
+    pub fn expect<A: Decide + 'static>(
+        &mut self,
+        id: impl Into<Uuid>,
+        expected: &Expected,
+    ) -> Result<(), Error> {
+        let sequence = loaded::<A>(&mut self.streams, id.into())?.history.sequence;
+        if expected.allows(sequence) { Ok(()) } else { Err(Error::PreconditionFailed) }
     }
 
     /// The aggregate as it is after the commands so far.

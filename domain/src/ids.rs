@@ -116,6 +116,8 @@ ids! {
     MeterId = "met";
     /// A tracked event, or an entry of the audit log.
     EventId = "evt";
+    /// Work that is done in the background.
+    JobId = "job";
     /// An HTTP request.
     RequestId = "req";
 }

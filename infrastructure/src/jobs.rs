@@ -12,12 +12,10 @@ use sqlx::{
 /// The schema that the queue's tables live in.
 pub const SCHEMA: &str = "graphile_worker";
 
-/// What the application's role may do there: add jobs within its own transactions, and look.
+/// What the application's role may do there: look. It adds jobs through the function `add_jobs` of our migrations.
 pub(crate) const GRANTS: &str = "
     GRANT USAGE ON SCHEMA graphile_worker TO annals_app;
-    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA graphile_worker TO annals_app;
-    GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA graphile_worker TO annals_app;
-    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA graphile_worker TO annals_app;";
+    GRANT SELECT ON graphile_worker.jobs TO annals_app;";
 
 pub(crate) async fn migrate(
     options: &PgConnectOptions,

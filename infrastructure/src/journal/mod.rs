@@ -7,6 +7,7 @@
 mod append;
 mod lanes;
 mod load;
+mod read;
 
 use application::{
     claim::ClaimKind,
@@ -22,10 +23,10 @@ use domain::{
     recorded_event::{RecordedEvent, StreamId},
 };
 use secrecy::SecretSlice;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use self::lanes::Lanes;
+pub use self::read::{head, read, read_streams};
 use crate::{
     database::{Database, database_error},
     growth::Growth,
@@ -143,50 +144,4 @@ impl Journal for PgJournal {
         let mut tx = TenantTx::begin(&self.database, tenant).await?;
         head(&mut tx).await
     }
-}
-
-/// The position of the newest event of the transaction's tenant; 0 if there is none.
-pub async fn head(tx: &mut TenantTx) -> Result<u64, Error> {
-    let position =
-        sqlx::query_scalar!("SELECT position FROM journal_heads WHERE tenant_id = $1", tx.tenant().uuid())
-            .fetch_optional(&mut **tx)
-            .await
-            .map_err(database_error)?;
-    Ok(position.unwrap_or(0) as u64)
-}
-
-/// At most `limit` events of the transaction's tenant after position `after`, in order.
-pub async fn read(tx: &mut TenantTx, after: u64, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
-    let tenant_id = tx.tenant();
-    let rows = sqlx::query!(
-        r#"SELECT position, stream_id, sequence, recorded_at, stream_kind, event_type, event_version,
-                  payload AS "payload: Json<Box<serde_json::value::RawValue>>",
-                  metadata AS "metadata: Json<Box<serde_json::value::RawValue>>", leaf_hash
-           FROM events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"#,
-        tenant_id.uuid(),
-        after as i64,
-        i64::from(limit)
-    )
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(RecordedEvent {
-                tenant_id,
-                position: row.position as u64,
-                stream: StreamId { kind: row.stream_kind, id: row.stream_id },
-                sequence: row.sequence as u64,
-                event_type: row.event_type,
-                event_version: row.event_version as u16,
-                payload: row.payload.0,
-                metadata: row.metadata.0,
-                recorded_at: row.recorded_at,
-                leaf_hash: row
-                    .leaf_hash
-                    .try_into()
-                    .map_err(|_| Error::internal("a leaf hash has 32 bytes"))?,
-            })
-        })
-        .collect()
 }

@@ -1,0 +1,75 @@
+//! The figures that Annals is to reach, measured against what PostgreSQL and stock postgres-es do on the same machine,
+//! in the same run: `cargo bench -p api --bench figures`.
+//!
+//! The server is the real binary, a process of its own with its private, durable PostgreSQL; all load comes over HTTP.
+//! The peers use that same PostgreSQL. Load generator, server and PostgreSQL share the machine's cores, so only ratios
+//! taken in one run mean something. Nothing here asserts a time; it fails when an answer is wrong.
+
+// What is measured with.
+mod client;
+mod database;
+mod event;
+mod load;
+mod procfs;
+mod quantiles;
+mod server;
+mod size;
+mod stopwatch;
+
+// What is measured.
+mod commands;
+mod copy;
+mod rebuild;
+mod stock;
+mod tenants;
+mod tracking;
+mod visibility;
+
+// What is said about it.
+mod figure;
+mod report;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+use self::size::Size;
+
+/// Measures Annals beside raw COPY and stock postgres-es, in about two minutes.
+#[derive(Parser)]
+struct Args {
+    /// A run of some seconds that shows that everything works; its figures mean little.
+    #[arg(long)]
+    quick: bool,
+    /// Also write the figures to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What `cargo bench` says; without it nothing is measured.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// What test runners ask before they run anything.
+    #[arg(long, hide = true)]
+    list: bool,
+    /// What `cargo bench` and test runners may add; there is one benchmark, so there is nothing to choose.
+    #[arg(hide = true)]
+    _filter: Vec<String>,
+}
+
+#[tokio::main]
+#[expect(clippy::print_stderr, reason = "this is a command line")]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.list || !args.bench {
+        eprintln!("nothing is measured without --bench: cargo bench -p api --bench figures");
+        return ExitCode::SUCCESS;
+    }
+    let size = if args.quick { Size::QUICK } else { Size::FULL };
+    match run::run(&size, args.json.as_deref()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("figures: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The run: what is measured, in which order.
+
+use std::{fs, path::Path, thread, time::Instant};
+
+use anyhow::ensure;
+use domain::ids::TenantId;
+
+use super::{
+    commands::run_commands,
+    copy::{Rows, copy_in, copy_out},
+    database::Postgres,
+    event::BATCH,
+    figure::{Figure, Goal},
+    procfs::Memory,
+    rebuild::rebuild,
+    report::{Measurement, Report},
+    server::Server,
+    size::Size,
+    stock::Stock,
+    stopwatch::Done,
+    tenants::found,
+    tracking::{repeat, track},
+    visibility::probe,
+};
+
+/// How many batches are sent before anything is measured.
+const WARM_UP_BATCHES: usize = 20;
+/// How many tenants the probes of visibility go to.
+const PROBED: usize = 10;
+
+/// Measures everything, and prints it.
+pub(super) async fn run(size: &Size, json: Option<&Path>) -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let postgres = Postgres::new(server.postgres_url()?);
+    let machine = format!("{}, {}", machine(), postgres.describe().await?);
+    let ready =
+        format!("The server was ready {:.1} s after its first start.", server.ready_after.as_secs_f64());
+    let mut run = Run { size, server, postgres, figures: vec![], measurements: vec![], notes: vec![ready] };
+    run.tracking().await?;
+    run.rebuilding().await?;
+    run.commands().await?;
+    run.memory();
+    let Run { server, figures, measurements, notes, .. } = run;
+    server.stop()?;
+    let report = Report { machine, quick: size.quick, figures, measurements, notes };
+    report.print();
+    json.map_or(Ok(()), |file| report.write(file))
+}
+
+struct Run<'a> {
+    size: &'a Size,
+    server: Server,
+    postgres: Postgres,
+    figures: Vec<Figure>,
+    measurements: Vec<Measurement>,
+    notes: Vec<String>,
+}
+
+impl Run<'_> {
+    /// Tracked events over HTTP, and COPY into the same table before and after them.
+    async fn tracking(&mut self) -> anyhow::Result<()> {
+        let (tenant, rows) = (self.server.demo.tenant, self.size.copied_rows);
+        let before = self.postgres.tracked(tenant).await?;
+        let mut sent = track(&self.server, self.size, "warm-up", 4, WARM_UP_BATCHES).await?.count;
+        repeat(&self.server, "warm-up").await?;
+        self.postgres.caught_up().await?;
+
+        let mut connection = self.postgres.connect().await?;
+        let template = Rows::tracked(&mut connection, tenant).await?;
+        copy_in(&mut connection, &template, rows / 4, rows).await?;
+        let first = copy_in(&mut connection, &template, rows, rows).await?;
+        let first = self.record("COPY in, one transaction", "rows/s", first);
+        let small = copy_in(&mut connection, &template, rows / 2, BATCH).await?;
+        self.record("COPY in, 500 rows a transaction", "rows/s", small);
+
+        let mut best: Option<Measurement> = None;
+        for &connections in self.size.connections {
+            let (what, series) =
+                (format!("tracked events, {connections} connections"), format!("c{connections}"));
+            let done = track(&self.server, self.size, &series, connections, self.size.batches).await?;
+            sent += done.count;
+            let tracked = self.record(&what, "events/s", done);
+            let seconds = tracked.seconds + self.seconds_to_catch_up().await?;
+            let rate = tracked.count as f64 / seconds;
+            self.notes.push(format!("{what}: {rate:.0} events/s until the read models had them, too."));
+            if best.as_ref().is_none_or(|best| tracked.rate > best.rate) {
+                best = Some(tracked);
+            }
+        }
+        let last = copy_in(&mut connection, &template, rows, rows).await?;
+        let last = self.record("COPY in, one transaction", "rows/s", last);
+
+        let kept = self.postgres.tracked(tenant).await? - before;
+        ensure!(kept == sent, "{sent} tracked events were accepted, and the journal has {kept}");
+        self.ratio("tracked events over HTTP, batches of 500", best, first.rate.max(last.rate), 0.35, 0.6);
+        Ok(())
+    }
+
+    /// Rebuilds, and COPY of the same events out of the journal.
+    async fn rebuilding(&mut self) -> anyhow::Result<()> {
+        let tenant = self.server.demo.tenant;
+        let events = self.postgres.events(&[tenant]).await?;
+        let mut connection = self.postgres.connect().await?;
+        let mut copied = 0.0_f64;
+        for _ in 0..3 {
+            let out = copy_out(&mut connection, tenant).await?;
+            ensure!(out.count == events, "COPY read {} of {events} events", out.count);
+            copied = copied.max(self.record("COPY out", "rows/s", out).rate);
+        }
+        let mut of_usage = None;
+        for projection in ["audit", "tracked_events", "usage"] {
+            let rebuilt = rebuild(&self.server, projection, tenant, events).await?;
+            of_usage = Some(self.record(&format!("rebuild of {projection}"), "events/s", rebuilt));
+        }
+        self.ratio("rebuild of a projection (usage)", of_usage, copied, 0.25, 0.5);
+        Ok(())
+    }
+
+    /// New tenants, commands to them and to one of them, stock postgres-es, and visibility at half the load.
+    async fn commands(&mut self) -> anyhow::Result<()> {
+        let Size { tenants, commands, load, warm_up, probes, .. } = *self.size;
+        let bearer = self.server.sign_in().await?;
+        found(&self.server, &bearer, "warm-up", tenants / 10).await?;
+        let (founded, done) = found(&self.server, &bearer, "company", tenants + PROBED).await?;
+        let new = self.record("new tenants, until readable", "tenants/s", done);
+        let (all, probed) = founded.split_at(tenants);
+
+        let stock = Stock::new(&self.postgres).await?;
+        stock.run(commands, warm_up).await?;
+        let what = "stock postgres-es, 200 aggregates, 16 tasks";
+        let done = stock.run(commands, load).await?;
+        let mut peer = self.record(what, "commands/s", done).rate;
+        let spread = self.load("commands, all tenants, 16 connections", &bearer, all).await?;
+        let single = self.load("commands, one tenant, 16 connections", &bearer, &all[..1]).await?;
+        let done = stock.run(commands, load).await?;
+        peer = peer.max(self.record(what, "commands/s", done).rate);
+
+        let (loaded, visible) = tokio::try_join!(
+            run_commands(&self.server, &bearer, all, commands, load, Some(spread.rate / 2.0)),
+            probe(&self.server, &bearer, probed, probes, load),
+        )?;
+        self.record("commands, all tenants, at half the load", "commands/s", loaded);
+        let visible = self.record("commit to visible, at half the load", "probes/s", visible);
+        self.postgres.caught_up().await?;
+
+        self.ratio("single-event commands over HTTP, 200 tenants", Some(spread), peer, 1.5, 3.0);
+        self.ratio("the same, one tenant", Some(single), peer, 1.0, 2.0);
+        self.p99("commit to visible in a read model, at half load, p99", &visible, 250.0, 100.0);
+        self.p99("new tenant, ready to use, p99", &new, 100.0, 50.0);
+        Ok(())
+    }
+
+    /// Commands as fast as they are answered; each must have made one event.
+    async fn load(&mut self, what: &str, bearer: &str, tenants: &[TenantId]) -> anyhow::Result<Measurement> {
+        let Size { commands, load, warm_up, .. } = *self.size;
+        run_commands(&self.server, bearer, tenants, commands, warm_up, None).await?;
+        self.postgres.caught_up().await?;
+        let before = self.postgres.events(tenants).await?;
+        let done = run_commands(&self.server, bearer, tenants, commands, load, None).await?;
+        let events = self.postgres.events(tenants).await? - before;
+        ensure!(events == done.count, "{} commands made {events} events", done.count);
+        let loaded = self.record(what, "commands/s", done);
+        let seconds = self.seconds_to_catch_up().await?;
+        self.notes.push(format!("{what}: the read models had them {seconds:.1} s after the last answer."));
+        Ok(loaded)
+    }
+
+    fn memory(&mut self) {
+        let memory = Memory::of(self.server.process());
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        self.figures.push(Figure {
+            what: "server memory under full load, at its highest",
+            measured: memory.map(|memory| megabytes(memory.peak)),
+            unit: "MB",
+            peer: None,
+            goal: Goal::Within { least: 300.0, aim: 150.0 },
+            latencies: None,
+        });
+        if let Some(memory) = memory {
+            self.notes.push(format!("server memory at the end: {:.0} MB.", megabytes(memory.resident)));
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "it takes minutes, and should show that it goes on")]
+    fn record(&mut self, what: &str, unit: &'static str, done: Done) -> Measurement {
+        let measurement = Measurement::new(what.to_owned(), unit, done);
+        eprintln!("{what}: {:.0} {unit}", measurement.rate);
+        self.measurements.push(measurement.clone());
+        measurement
+    }
+
+    async fn seconds_to_catch_up(&self) -> anyhow::Result<f64> {
+        let start = Instant::now();
+        self.postgres.caught_up().await?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    fn ratio(&mut self, what: &'static str, ours: Option<Measurement>, peer: f64, least: f64, aim: f64) {
+        self.figures.push(Figure {
+            what,
+            measured: ours.as_ref().map(|ours| ours.rate),
+            unit: ours.as_ref().map_or("", |ours| ours.unit),
+            peer: Some(peer),
+            goal: Goal::TimesPeer { least, aim },
+            latencies: ours.and_then(|ours| ours.latencies),
+        });
+    }
+
+    fn p99(&mut self, what: &'static str, ours: &Measurement, least: f64, aim: f64) {
+        let latencies = ours.latencies;
+        let measured = latencies.map(|latencies| latencies.p99.as_secs_f64() * 1e3);
+        self.figures.push(Figure {
+            what,
+            measured,
+            unit: "ms",
+            peer: None,
+            goal: Goal::Within { least, aim },
+            latencies,
+        });
+    }
+}
+
+fn machine() -> String {
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    format!("{cores} cores ({})", model.unwrap_or(std::env::consts::ARCH))
+}

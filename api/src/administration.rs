@@ -1,0 +1,191 @@
+//! For administrators of the installation.
+
+use actix_web::{get, post, web};
+use application::administration;
+use domain::{
+    ids::TenantId,
+    plan::{Plan, Terms},
+    text::Name,
+};
+use projections::{
+    jobs::FailedJob,
+    status::{TenantStatus, Which},
+    tenants::TenantRow,
+};
+use serde::Serialize;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{
+    annals::Annals,
+    caller::Administrator,
+    http::{
+        answer::{Data, List},
+        body::{Json, body},
+        listing::Listing,
+        path::Ids,
+        problem::Problem,
+        query::{Query, query},
+    },
+};
+
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(list_tenants)
+        .service(freeze)
+        .service(unfreeze)
+        .service(set_plan)
+        .service(list_projections)
+        .service(rebuild)
+        .service(failed_jobs);
+}
+
+body! {
+    /// Why a tenant is frozen.
+    pub struct Freezing {
+        /// The reason; the tenant's owners can read it.
+        pub reason: Name,
+    }
+}
+
+body! {
+    /// What was agreed with a tenant.
+    pub struct AgreedPlan [deny_unknown] {
+        /// The plan.
+        pub plan: Plan,
+        /// Tracked events that a billing period includes; by default the plan's.
+        pub events_per_month: Option<u64>,
+        /// Members that the tenant may have; by default the plan's.
+        pub seats: Option<u32>,
+    }
+}
+
+body! {
+    /// Which journal to replay.
+    pub struct RebuildRequest [deny_unknown] {
+        /// Only this tenant's; by default all.
+        pub tenant_id: Option<TenantId>,
+    }
+}
+
+query! {
+    /// Which projections to show.
+    pub struct ProjectionFilter {
+        /// Only tenants that some projection lags or fails for.
+        pub behind: Option<bool>,
+    }
+}
+
+/// Work that will be done.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct QueuedJob {
+    /// Which job.
+    job_id: String,
+    /// `queued`.
+    status: &'static str,
+}
+
+/// All tenants, the newest first.
+#[utoipa::path(tag = "admin", params(Listing<(), TenantId>), responses((status = 200, body = List<TenantRow>)))]
+#[get("/v1/admin/tenants")]
+async fn list_tenants(
+    annals: web::Data<Annals>,
+    caller: Administrator,
+    listing: Query<Listing<(), TenantId>>,
+) -> Result<List<TenantRow>, Problem> {
+    let Query(listing) = listing;
+    let page = projections::tenants::list_all(&caller.ctx, &annals.database, listing.page()).await?;
+    Ok(listing.answer(page))
+}
+
+/// Freeze a tenant: nobody changes anything in it, and only its owners look.
+#[utoipa::path(tag = "admin", responses((status = 200, body = Data<TenantRow>)))]
+#[post("/v1/admin/tenants/{tenant}/freeze")]
+async fn freeze(
+    annals: web::Data<Annals>,
+    caller: Administrator,
+    ids: Ids<TenantId>,
+    body: Json<Freezing>,
+) -> Result<Data<TenantRow>, Problem> {
+    let ctx = caller.of_tenant(ids.0);
+    let frozen = administration::freeze(&ctx, &annals.app, body.value.reason.to_string()).await?;
+    tenant(&annals, ids.0, frozen.position).await
+}
+
+/// Unfreeze a tenant.
+#[utoipa::path(tag = "admin", responses((status = 200, body = Data<TenantRow>)))]
+#[post("/v1/admin/tenants/{tenant}/unfreeze")]
+async fn unfreeze(
+    annals: web::Data<Annals>,
+    caller: Administrator,
+    ids: Ids<TenantId>,
+) -> Result<Data<TenantRow>, Problem> {
+    let unfrozen = administration::unfreeze(&caller.of_tenant(ids.0), &annals.app).await?;
+    tenant(&annals, ids.0, unfrozen.position).await
+}
+
+/// Agree on a plan with a tenant, and on other limits than the plan's.
+#[utoipa::path(tag = "admin", responses((status = 200, body = Data<TenantRow>)))]
+#[post("/v1/admin/tenants/{tenant}/plan")]
+async fn set_plan(
+    annals: web::Data<Annals>,
+    caller: Administrator,
+    ids: Ids<TenantId>,
+    body: Json<AgreedPlan>,
+) -> Result<Data<TenantRow>, Problem> {
+    let AgreedPlan { plan, events_per_month, seats } = body.value;
+    let usual = plan.terms();
+    let terms = Terms {
+        events_per_month: events_per_month.unwrap_or(usual.events_per_month),
+        seats: seats.unwrap_or(usual.seats),
+        ..usual
+    };
+    let agreed = administration::set_terms(&caller.of_tenant(ids.0), &annals.app, terms).await?;
+    tenant(&annals, ids.0, agreed.position).await
+}
+
+/// How far each projection of each tenant has come.
+#[utoipa::path(tag = "admin", params(Listing<ProjectionFilter, TenantId>), responses((status = 200, body = List<TenantStatus>)))]
+#[get("/v1/admin/projections")]
+async fn list_projections(
+    annals: web::Data<Annals>,
+    caller: Administrator,
+    listing: Query<Listing<ProjectionFilter, TenantId>>,
+) -> Result<List<TenantStatus>, Problem> {
+    let Query(listing) = listing;
+    let which = if listing.filter.behind == Some(true) { Which::Behind } else { Which::All };
+    let page = projections::status::list(&caller.ctx, &annals.database, which, listing.page()).await?;
+    Ok(listing.answer(page))
+}
+
+/// Replay journals into a projection. Readers see the old rows until the new ones are complete.
+#[utoipa::path(tag = "admin", responses((status = 202, body = Data<QueuedJob>)))]
+#[post("/v1/admin/projections/{projection}/rebuild")]
+async fn rebuild(
+    annals: web::Data<Annals>,
+    _: Administrator,
+    projection: Ids<String>,
+    body: Json<RebuildRequest>,
+) -> Result<Data<QueuedJob>, Problem> {
+    let job_id =
+        projections::rebuild_job::queue(&annals.database, &projection.0, body.value.tenant_id).await?;
+    Ok(Data::accepted(QueuedJob { job_id: job_id.to_string(), status: "queued" }))
+}
+
+/// Jobs whose last try has failed, those that have failed for good included.
+#[utoipa::path(tag = "admin", params(Listing<(), u64>), responses((status = 200, body = List<FailedJob>)))]
+#[get("/v1/admin/jobs/failed")]
+async fn failed_jobs(
+    annals: web::Data<Annals>,
+    caller: Administrator,
+    listing: Query<Listing<(), u64>>,
+) -> Result<List<FailedJob>, Problem> {
+    let Query(listing) = listing;
+    let page = projections::jobs::failed(&caller.ctx, &annals.database, listing.page()).await?;
+    Ok(listing.answer(page))
+}
+
+async fn tenant(annals: &Annals, tenant: TenantId, min_position: u64) -> Result<Data<TenantRow>, Problem> {
+    let (row, position) = projections::tenants::of_id(&annals.database, tenant, min_position).await?;
+    let sequence = row.sequence;
+    Ok(Data::new(row).at(position).sequence(sequence))
+}

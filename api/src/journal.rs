@@ -1,0 +1,108 @@
+//! The raw journal.
+
+use actix_web::{get, web};
+use application::journals;
+use chrono::{DateTime, Utc};
+use domain::{ids::EventId, invalid::Invalid, recorded_event::RecordedEvent};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{
+    annals::Annals,
+    caller::Member,
+    http::{
+        answer::Data,
+        problem::Problem,
+        query::{Query, query},
+    },
+};
+
+/// The most events that one answer has.
+const MOST: u32 = 1_000;
+
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    config.service(read);
+}
+
+query! {
+    /// Which part of the journal.
+    pub struct JournalQuery {
+        /// Events after this position; by default from the beginning.
+        pub after: Option<u64>,
+        /// How many at most: 1 to 1000, 100 by default.
+        pub limit: Option<u32>,
+    }
+}
+
+/// An event as the journal keeps it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct JournalEvent {
+    /// Which one.
+    #[schema(value_type = String)]
+    id: EventId,
+    /// Its place in the journal: 1, 2, 3 … without gaps.
+    position: u64,
+    /// What kind of thing it happened to.
+    stream_kind: String,
+    /// Which one.
+    stream_id: uuid::Uuid,
+    /// Its place among the events of that thing.
+    sequence: u64,
+    /// What happened.
+    #[serde(rename = "type")]
+    event_type: String,
+    /// The version of the payload's shape.
+    version: u16,
+    /// The details, byte for byte as they were written.
+    #[schema(value_type = Object)]
+    payload: Box<RawValue>,
+    /// Who caused it and from where, byte for byte as it was written.
+    #[schema(value_type = Object)]
+    metadata: Box<RawValue>,
+    /// When it was recorded.
+    recorded_at: DateTime<Utc>,
+    /// The leaf hash over all of it, in hexadecimal (docs/journal-format.md).
+    leaf_hash: String,
+}
+
+impl From<RecordedEvent> for JournalEvent {
+    fn from(event: RecordedEvent) -> Self {
+        Self {
+            id: EventId::at(event.tenant_id, event.position),
+            position: event.position,
+            stream_kind: event.stream.kind,
+            stream_id: event.stream.id,
+            sequence: event.sequence,
+            event_type: event.event_type,
+            version: event.event_version,
+            payload: event.payload,
+            metadata: event.metadata,
+            recorded_at: event.recorded_at,
+            leaf_hash: event.leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+}
+
+/// Recorded events in order. To go on, ask for those after the last one's position.
+#[utoipa::path(tag = "audit", params(JournalQuery), responses((status = 200, body = Data<Vec<JournalEvent>>)))]
+#[get("/v1/tenants/{tenant}/journal")]
+async fn read(
+    annals: web::Data<Annals>,
+    member: Member,
+    query: Query<JournalQuery>,
+) -> Result<Data<Vec<JournalEvent>>, Problem> {
+    let (after, limit) = (query.0.after.unwrap_or(0), query.0.limit.unwrap_or(100));
+    let out_of_range = |parameter: &str, most: u64| {
+        let rule = format!("must be at most {most}, and for limit at least 1");
+        Problem::field(parameter, Invalid::new("out_of_range", rule))
+    };
+    if i64::try_from(after).is_err() {
+        return Err(out_of_range("?after", i64::MAX as u64));
+    }
+    if !(1..=MOST).contains(&limit) {
+        return Err(out_of_range("?limit", MOST.into()));
+    }
+    let (events, head) = journals::read(&member.ctx, &annals.app, after, limit).await?;
+    Ok(Data::new(events.into_iter().map(JournalEvent::from).collect()).at(head))
+}

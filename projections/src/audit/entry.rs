@@ -1,0 +1,231 @@
+//! One entry of the audit log, and how an event becomes it.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    aggregate::DecodeError,
+    ctx::{Actor, Metadata},
+    ids::{
+        ApiKeyId, EventId, InvitationId, MemberId, MeterId, ProjectId, SessionId, SubscriptionId, TenantId,
+        UserId, WorkspaceId,
+    },
+    recorded_event::{RecordedEvent, StreamId},
+    users::SignInRefused,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::fold::FoldError;
+
+/// An entry of the audit log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AuditEntry)]
+pub struct AuditRow {
+    /// Which one.
+    #[schema(value_type = String, example = "evt_01k8zqe6b1fjv9m3w1r0n4h2tc")]
+    pub id: EventId,
+    /// Its event's place in the journal.
+    pub position: u64,
+    /// What was done.
+    #[schema(example = "invitation.sent")]
+    pub action: String,
+    /// When it was recorded.
+    pub occurred_at: DateTime<Utc>,
+    /// Who did it.
+    pub actor: AuditActor,
+    /// What it was done to: first the thing itself, then what else it concerns.
+    pub targets: Vec<AuditTarget>,
+    /// Where the request came from.
+    pub context: AuditContext,
+    /// `success` or `failure`.
+    pub outcome: String,
+    /// What else the event says, without anything that is secret.
+    #[schema(value_type = Object)]
+    pub metadata: Map<String, Value>,
+    /// The event's leaf hash in hexadecimal, to find it in an exported journal.
+    pub leaf_hash: String,
+}
+
+/// Who did something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditActor {
+    /// `user`, `api_key`, `system` or `anonymous`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The user or API key.
+    pub id: Option<String>,
+    /// The user's name at the time.
+    pub name: Option<String>,
+}
+
+/// What something was done to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditTarget {
+    /// What kind of thing, such as `invitation`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Which one.
+    pub id: String,
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditContext {
+    /// The client's address.
+    pub ip: Option<String>,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+    /// The request.
+    pub request_id: String,
+    /// The session that it was made in.
+    pub session_id: Option<String>,
+}
+
+impl AuditRow {
+    /// The entry that an event makes.
+    pub(super) fn of(event: &RecordedEvent) -> Result<Self, FoldError> {
+        let Metadata { actor, origin } = event.metadata()?;
+        let mut payload: Map<String, Value> = serde_json::from_str(event.payload.get())
+            .map_err(|source| DecodeError::Payload { event_type: "an audited event", source })?;
+        let targets = targets(&event.stream, &payload);
+        payload.retain(|field, _| !is_secret(field));
+        Ok(Self {
+            id: EventId::at(event.tenant_id, event.position),
+            position: event.position,
+            action: action(&event.event_type),
+            occurred_at: event.recorded_at,
+            actor: actor.into(),
+            targets,
+            context: AuditContext {
+                ip: origin.ip.map(|ip| ip.to_string()),
+                user_agent: origin.user_agent,
+                request_id: origin.request_id,
+                session_id: origin.session_id.map(|id| id.to_string()),
+            },
+            outcome: if event.is::<SignInRefused>() { "failure" } else { "success" }.to_owned(),
+            metadata: payload,
+            leaf_hash: event.leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+}
+
+impl From<Actor> for AuditActor {
+    fn from(actor: Actor) -> Self {
+        let (kind, id, name) = match actor {
+            Actor::User { id, name } => ("user", Some(id.to_string()), Some(name)),
+            Actor::ApiKey { id } => ("api_key", Some(id.to_string()), None),
+            Actor::System => ("system", None, None),
+            Actor::Anonymous => ("anonymous", None, None),
+        };
+        Self { kind: kind.to_owned(), id, name }
+    }
+}
+
+/// A hash of a secret says nothing to an auditor, and something to who wants to guess it.
+fn is_secret(field: &str) -> bool {
+    field.ends_with("_hash")
+}
+
+/// The stream, and what the payload's ids name.
+fn targets(stream: &StreamId, payload: &Map<String, Value>) -> Vec<AuditTarget> {
+    let mut targets = vec![stream_target(stream)];
+    let mut add = |kind: &str, id: &Value| {
+        if let Some(id) = id.as_str()
+            && targets.iter().all(|target| target.id != id)
+        {
+            targets.push(AuditTarget { kind: kind.to_owned(), id: id.to_owned() });
+        }
+    };
+    for (field, value) in payload {
+        match (field.as_str(), value) {
+            ("created_by", id) => add("user", id),
+            ("workspace_ids", Value::Array(ids)) => ids.iter().for_each(|id| add("workspace", id)),
+            (field, id) => {
+                if let Some(kind) = field.strip_suffix("_id") {
+                    add(kind, id);
+                }
+            }
+        }
+    }
+    targets
+}
+
+fn stream_target(stream: &StreamId) -> AuditTarget {
+    let StreamId { kind, id } = stream;
+    let (kind, id) = match kind.as_str() {
+        "user" => ("user", UserId::from(*id).to_string()),
+        "session" => ("session", SessionId::from(*id).to_string()),
+        "tenant" => ("tenant", TenantId::from(*id).to_string()),
+        "workspace" => ("workspace", WorkspaceId::from(*id).to_string()),
+        "project" => ("project", ProjectId::from(*id).to_string()),
+        "api_key" => ("api_key", ApiKeyId::from(*id).to_string()),
+        "membership" => ("member", MemberId::from(*id).to_string()),
+        "invitation" => ("invitation", InvitationId::from(*id).to_string()),
+        "subscription" => ("subscription", SubscriptionId::from(*id).to_string()),
+        "meter" => ("meter", MeterId::from(*id).to_string()),
+        other => (other, id.to_string()),
+    };
+    AuditTarget { kind: kind.to_owned(), id }
+}
+
+/// What an auditor calls an event: the thing, a dot, what was done to it.
+fn action(event_type: &str) -> String {
+    let action = match event_type {
+        "UserRegistered" => "user.registered",
+        "RegistrationRepeated" => "user.registration_repeated",
+        "VerificationRequested" => "user.verification_requested",
+        "EmailVerified" => "user.email_verified",
+        "SignInRefused" => "user.sign_in_refused",
+        "AdministratorGranted" => "user.administrator_granted",
+        "SessionStarted" => "session.started",
+        "SessionRefreshed" => "session.refreshed",
+        "SessionEnded" => "session.ended",
+        "TenantCreated" => "tenant.created",
+        "TenantRenamed" => "tenant.renamed",
+        "TenantSlugChanged" => "tenant.slug_changed",
+        "TenantFrozen" => "tenant.frozen",
+        "TenantUnfrozen" => "tenant.unfrozen",
+        "OwnershipGranted" => "tenant.ownership_granted",
+        "OwnershipEnded" => "tenant.ownership_ended",
+        "WorkspaceCreated" => "workspace.created",
+        "WorkspaceRenamed" => "workspace.renamed",
+        "ProjectCreated" => "project.created",
+        "ProjectRenamed" => "project.renamed",
+        "ApiKeyIssued" => "api_key.issued",
+        "ApiKeyRotated" => "api_key.rotated",
+        "ApiKeyRevoked" => "api_key.revoked",
+        "MemberJoined" => "member.joined",
+        "MemberRoleChanged" => "member.role_changed",
+        "MemberRemoved" => "member.removed",
+        "MemberLeft" => "member.left",
+        "InvitationSent" => "invitation.sent",
+        "InvitationResent" => "invitation.resent",
+        "InvitationAccepted" => "invitation.accepted",
+        "InvitationDeclined" => "invitation.declined",
+        "InvitationRevoked" => "invitation.revoked",
+        "InvitationExpired" => "invitation.expired",
+        "SubscriptionStarted" => "subscription.started",
+        "TrialEnded" => "subscription.trial_ended",
+        "PlanChanged" => "subscription.plan_changed",
+        "SubscriptionCanceled" => "subscription.canceled",
+        "SubscriptionResumed" => "subscription.resumed",
+        "SubscriptionPaused" => "subscription.paused",
+        "PaymentFailed" => "subscription.payment_failed",
+        "PaymentReceived" => "subscription.payment_received",
+        "SeatTaken" => "subscription.seat_taken",
+        "SeatReleased" => "subscription.seat_released",
+        other => return snake_case(other),
+    };
+    action.to_owned()
+}
+
+/// The name of an event that nobody has given an action yet.
+fn snake_case(event_type: &str) -> String {
+    let mut name = String::with_capacity(event_type.len() + 4);
+    for letter in event_type.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}

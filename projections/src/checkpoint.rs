@@ -1,0 +1,132 @@
+//! How far a projection of a tenant has come.
+
+use std::{collections::HashMap, time::Duration};
+
+use application::error::Error;
+use domain::ids::TenantId;
+use infrastructure::{
+    database::{Database, database_error},
+    tenant_tx::TenantTx,
+};
+use tokio::time::Instant;
+
+/// How long a read waits for the position that it was asked for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The position that `projection` of the transaction's tenant has taken in. Read it in the transaction that reads the
+/// rows: the two are written together.
+pub async fn position(tx: &mut TenantTx, projection: &str) -> Result<u64, Error> {
+    let position = sqlx::query_scalar!(
+        "SELECT position FROM projection_checkpoints WHERE tenant_id = $1 AND projection = $2",
+        tx.tenant().uuid(),
+        projection
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    Ok(position.unwrap_or(0) as u64)
+}
+
+/// Begins a transaction in which `projection` has taken in at least `min_position`; waits for it, five seconds at most.
+/// Returns it with the position that it sees.
+pub async fn begin_at(
+    database: &Database,
+    tenant: TenantId,
+    projection: &str,
+    min_position: u64,
+) -> Result<(TenantTx, u64), Error> {
+    begin_at_all(database, tenant, &[projection], min_position).await
+}
+
+/// As [`begin_at`] for a query that reads several projections: the position is that of the one furthest behind.
+pub async fn begin_at_all(
+    database: &Database,
+    tenant: TenantId,
+    projections: &[&str],
+    min_position: u64,
+) -> Result<(TenantTx, u64), Error> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let mut tx = TenantTx::begin(database, tenant).await?;
+        // One snapshot for the checkpoint and the rows that are read after it.
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .execute(&mut *tx)
+            .await
+            .map_err(database_error)?;
+        let positions = positions(&mut tx).await?;
+        let position = |projection: &&str| positions.get(*projection).copied().unwrap_or(0);
+        let position = projections.iter().map(position).min().unwrap_or(0);
+        if position >= min_position {
+            return Ok((tx, position));
+        }
+        drop(tx);
+        if Instant::now() + pause > deadline {
+            return Err(Error::ReadModelBehind { seen: position, wanted: min_position });
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// The positions of all projections of the transaction's tenant that have begun.
+pub(crate) async fn positions(tx: &mut TenantTx) -> Result<HashMap<String, u64>, Error> {
+    let rows = sqlx::query!(
+        "SELECT projection, position FROM projection_checkpoints WHERE tenant_id = $1",
+        tx.tenant().uuid()
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    Ok(rows.into_iter().map(|row| (row.projection, row.position as u64)).collect())
+}
+
+/// Locks the checkpoint, so that this transaction alone moves it, and tells where it stands.
+pub(crate) async fn lock(tx: &mut TenantTx, projection: &str) -> Result<u64, Error> {
+    let position = sqlx::query_scalar!(
+        "INSERT INTO projection_checkpoints AS checkpoint (tenant_id, projection, position) VALUES ($1, $2, 0)
+         ON CONFLICT (tenant_id, projection) DO UPDATE SET position = checkpoint.position
+         RETURNING position",
+        tx.tenant().uuid(),
+        projection
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    Ok(position as u64)
+}
+
+/// Moves a locked checkpoint, and with it says that all is well.
+pub(crate) async fn advance(tx: &mut TenantTx, projection: &str, position: u64) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE projection_checkpoints SET position = $3, error = NULL WHERE tenant_id = $1 AND projection = $2",
+        tx.tenant().uuid(),
+        projection,
+        position as i64
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+    .map_err(database_error)
+}
+
+/// Notes what the last attempt failed with, for operators to see.
+pub(crate) async fn note_failure(
+    database: &Database,
+    tenant: TenantId,
+    projection: &str,
+    error: &str,
+) -> Result<(), Error> {
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    sqlx::query!(
+        "INSERT INTO projection_checkpoints (tenant_id, projection, position, error) VALUES ($1, $2, 0, $3)
+         ON CONFLICT (tenant_id, projection) DO UPDATE SET error = excluded.error",
+        tenant.uuid(),
+        projection,
+        error
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(database_error)?;
+    tx.commit().await
+}
