@@ -2,12 +2,13 @@
 
 use actix_web::{get, web};
 use chrono::{DateTime, Utc};
+use domain::{ctx::Ctx, permission::Permission};
 use projections::audit::{AuditFilter, AuditRow};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
     annals::Annals,
-    caller::Member,
+    caller::{Administrator, Member},
     http::{
         answer::List,
         listing::Listing,
@@ -17,7 +18,7 @@ use crate::{
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
-    config.service(list);
+    config.service(list).service(list_of_platform);
 }
 
 query! {
@@ -44,12 +45,30 @@ async fn list(
     member: Member,
     listing: Query<Listing<AuditQuery, u64>>,
 ) -> Result<List<AuditRow>, Problem> {
-    let Query(listing) = listing;
+    read(&annals, &member.ctx, listing.0).await
+}
+
+/// What happened on the platform itself, newest first: sign-ups, sign-ins and refused ones. For administrators.
+#[utoipa::path(tag = "admin", params(Listing<AuditQuery, u64>), responses((status = 200, body = List<AuditRow>)))]
+#[get("/v1/admin/audit")]
+async fn list_of_platform(
+    annals: web::Data<Annals>,
+    caller: Administrator,
+    listing: Query<Listing<AuditQuery, u64>>,
+) -> Result<List<AuditRow>, Problem> {
+    let permissions = [Permission::AuditRead].into_iter().collect();
+    read(&annals, &Ctx { permissions, ..caller.ctx }, listing.0).await
+}
+
+async fn read(
+    annals: &Annals,
+    ctx: &Ctx,
+    listing: Listing<AuditQuery, u64>,
+) -> Result<List<AuditRow>, Problem> {
     let AuditQuery { actor, action, target, from, to } = &listing.filter;
     let (actor, action, target) = (actor.clone(), action.clone(), target.clone());
     let filter = AuditFilter { actor, action, target, from: *from, to: *to };
     let page = listing.page();
-    let page =
-        projections::audit::list(&member.ctx, &annals.database, &filter, page, listing.min_position).await?;
+    let page = projections::audit::list(ctx, &annals.database, &filter, page, listing.min_position).await?;
     Ok(listing.answer(page))
 }

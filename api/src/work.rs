@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use infrastructure::jobs;
+use infrastructure::{growth_channel, jobs};
 use projections::{ALL, projector::Projector, reactions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +21,12 @@ pub struct Workers {
 /// Starts all background work; it ends in order when `stop` is cancelled.
 pub async fn start(annals: Arc<Annals>, stop: CancellationToken) -> anyhow::Result<Workers> {
     let projector = Projector::new(annals.database.clone(), ALL, annals.growth.clone());
+    let hints = growth_channel::listen(annals.database.owner_options().clone(), annals.growth.clone());
     let stopped = stop.clone();
     let projector = tokio::spawn(async move {
         tokio::select! {
             () = projector.run() => {}
+            () = hints => {}
             () = stopped.cancelled() => {}
         }
     });

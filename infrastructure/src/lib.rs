@@ -4,6 +4,7 @@
 pub mod database;
 pub mod embedded_postgres;
 pub mod growth;
+pub mod growth_channel;
 pub mod jobs;
 pub mod journal;
 pub mod tenant_tx;

@@ -1,7 +1,6 @@
 //! The API keys of a tenant's projects, with when each was last used.
 
 use application::error::Error;
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
     aggregate::{DecodeError, Facts},
@@ -12,16 +11,14 @@ use domain::{
     recorded_event::RecordedEvent,
     tracked_events::EventTracked,
 };
-use infrastructure::{
-    database::{Database, database_error},
-    tenant_tx::TenantTx,
-};
+use infrastructure::database::{Database, database_error};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records, texts},
+    entity_table::entity_table,
+    fold::{Fold, FoldError, Table},
     page::{Page, PageRequest},
     projects::{self, Projects},
 };
@@ -112,55 +109,10 @@ fn sender(event: &RecordedEvent) -> Result<Option<ApiKeyId>, DecodeError> {
     })
 }
 
-#[async_trait]
-impl Table for ApiKeys {
-    async fn load(tx: &mut TenantTx, keys: &[ApiKeyId]) -> Result<Vec<(ApiKeyId, ApiKeyRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(api_key) AS "row!: Json<ApiKeyRow>"
-               FROM api_keys AS api_key WHERE tenant_id = $1 AND id = ANY($2)"#,
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| (row.id, row)).collect())
-    }
-
-    async fn save(tx: &mut TenantTx, rows: &[(ApiKeyId, ApiKeyRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
-        sqlx::query!(
-            "INSERT INTO api_keys SELECT * FROM jsonb_populate_recordset(NULL::api_keys, $1)
-             ON CONFLICT (tenant_id, id) DO UPDATE
-             SET secret_hint = excluded.secret_hint, state = excluded.state, last_used_at = excluded.last_used_at,
-                 sequence = excluded.sequence",
-            records
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn delete(tx: &mut TenantTx, keys: &[ApiKeyId]) -> Result<(), Error> {
-        sqlx::query!(
-            "DELETE FROM api_keys WHERE tenant_id = $1 AND id = ANY($2)",
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM api_keys WHERE tenant_id = $1", tx.tenant().uuid())
-            .execute(&mut **tx)
-            .await
-            .map(|_| ())
-            .map_err(database_error)
-    }
+entity_table! {
+    ApiKeys in "api_keys"
+    changes "secret_hint = excluded.secret_hint, state = excluded.state, \
+        last_used_at = excluded.last_used_at, sequence = excluded.sequence"
 }
 
 /// The API keys of a project, the newest first; revoked ones too.

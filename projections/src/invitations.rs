@@ -1,7 +1,6 @@
 //! The invitations of a tenant.
 
 use application::error::Error;
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
     ctx::Ctx,
@@ -13,16 +12,14 @@ use domain::{
     permission::Permission,
     recorded_event::RecordedEvent,
 };
-use infrastructure::{
-    database::{Database, database_error},
-    tenant_tx::TenantTx,
-};
+use infrastructure::database::{Database, database_error};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records, texts},
+    entity_table::entity_table,
+    fold::{Fold, FoldError, Table},
     page::{Page, PageRequest},
 };
 
@@ -129,58 +126,10 @@ impl Fold for Invitations {
     }
 }
 
-#[async_trait]
-impl Table for Invitations {
-    async fn load(
-        tx: &mut TenantTx,
-        keys: &[InvitationId],
-    ) -> Result<Vec<(InvitationId, InvitationRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(invitation) AS "row!: Json<InvitationRow>"
-               FROM invitations AS invitation WHERE tenant_id = $1 AND id = ANY($2)"#,
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| (row.id, row)).collect())
-    }
-
-    async fn save(tx: &mut TenantTx, rows: &[(InvitationId, InvitationRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
-        sqlx::query!(
-            "INSERT INTO invitations SELECT * FROM jsonb_populate_recordset(NULL::invitations, $1)
-             ON CONFLICT (tenant_id, id) DO UPDATE
-             SET state = excluded.state, sent_at = excluded.sent_at, expires_at = excluded.expires_at,
-                 sequence = excluded.sequence",
-            records
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn delete(tx: &mut TenantTx, keys: &[InvitationId]) -> Result<(), Error> {
-        sqlx::query!(
-            "DELETE FROM invitations WHERE tenant_id = $1 AND id = ANY($2)",
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM invitations WHERE tenant_id = $1", tx.tenant().uuid())
-            .execute(&mut **tx)
-            .await
-            .map(|_| ())
-            .map_err(database_error)
-    }
+entity_table! {
+    Invitations in "invitations"
+    changes "state = excluded.state, sent_at = excluded.sent_at, expires_at = excluded.expires_at, \
+        sequence = excluded.sequence"
 }
 
 /// The tenant's invitations, the newest first; only those in `state` if one is given.

@@ -4,6 +4,7 @@
 mod causes;
 pub mod checkpoint;
 pub mod entity;
+mod entity_table;
 pub mod fold;
 pub mod page;
 pub mod projector;

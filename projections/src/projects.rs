@@ -1,7 +1,6 @@
 //! The projects of a tenant.
 
 use application::error::Error;
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
     aggregate::Facts,
@@ -20,7 +19,8 @@ use sqlx::types::Json;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records, texts},
+    entity_table::entity_table,
+    fold::{Fold, FoldError, Table},
     page::{Page, PageRequest},
     workspaces::{self, Workspaces},
 };
@@ -73,53 +73,9 @@ impl Fold for Projects {
     }
 }
 
-#[async_trait]
-impl Table for Projects {
-    async fn load(tx: &mut TenantTx, keys: &[ProjectId]) -> Result<Vec<(ProjectId, ProjectRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(project) AS "row!: Json<ProjectRow>"
-               FROM projects AS project WHERE tenant_id = $1 AND id = ANY($2)"#,
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| (row.id, row)).collect())
-    }
-
-    async fn save(tx: &mut TenantTx, rows: &[(ProjectId, ProjectRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
-        sqlx::query!(
-            "INSERT INTO projects SELECT * FROM jsonb_populate_recordset(NULL::projects, $1)
-             ON CONFLICT (tenant_id, id) DO UPDATE SET name = excluded.name, sequence = excluded.sequence",
-            records
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn delete(tx: &mut TenantTx, keys: &[ProjectId]) -> Result<(), Error> {
-        sqlx::query!(
-            "DELETE FROM projects WHERE tenant_id = $1 AND id = ANY($2)",
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM projects WHERE tenant_id = $1", tx.tenant().uuid())
-            .execute(&mut **tx)
-            .await
-            .map(|_| ())
-            .map_err(database_error)
-    }
+entity_table! {
+    Projects in "projects"
+    changes "name = excluded.name, sequence = excluded.sequence"
 }
 
 /// The projects of a workspace, the oldest first.

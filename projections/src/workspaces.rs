@@ -1,7 +1,6 @@
 //! The workspaces of a tenant.
 
 use application::error::Error;
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
     aggregate::Facts, ctx::Ctx, ids::WorkspaceId, permission::Permission, recorded_event::RecordedEvent,
@@ -16,7 +15,8 @@ use sqlx::types::Json;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records, texts},
+    entity_table::entity_table,
+    fold::{Fold, FoldError, Table},
     page::{Page, PageRequest},
 };
 
@@ -64,56 +64,9 @@ impl Fold for Workspaces {
     }
 }
 
-#[async_trait]
-impl Table for Workspaces {
-    async fn load(
-        tx: &mut TenantTx,
-        keys: &[WorkspaceId],
-    ) -> Result<Vec<(WorkspaceId, WorkspaceRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(workspace) AS "row!: Json<WorkspaceRow>"
-               FROM workspaces AS workspace WHERE tenant_id = $1 AND id = ANY($2)"#,
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| (row.id, row)).collect())
-    }
-
-    async fn save(tx: &mut TenantTx, rows: &[(WorkspaceId, WorkspaceRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
-        sqlx::query!(
-            "INSERT INTO workspaces SELECT * FROM jsonb_populate_recordset(NULL::workspaces, $1)
-             ON CONFLICT (tenant_id, id) DO UPDATE SET name = excluded.name, sequence = excluded.sequence",
-            records
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn delete(tx: &mut TenantTx, keys: &[WorkspaceId]) -> Result<(), Error> {
-        sqlx::query!(
-            "DELETE FROM workspaces WHERE tenant_id = $1 AND id = ANY($2)",
-            tx.tenant().uuid(),
-            &texts(keys)
-        )
-        .execute(&mut **tx)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
-    }
-
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM workspaces WHERE tenant_id = $1", tx.tenant().uuid())
-            .execute(&mut **tx)
-            .await
-            .map(|_| ())
-            .map_err(database_error)
-    }
+entity_table! {
+    Workspaces in "workspaces"
+    changes "name = excluded.name, sequence = excluded.sequence"
 }
 
 /// The tenant's workspaces, the oldest first.

@@ -5,6 +5,7 @@ use std::{io::Write, net::TcpListener, sync::Arc};
 use actix_web::{dev::Server, web::Data};
 use anyhow::Context;
 use clap::Args;
+use infrastructure::growth_channel;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -72,6 +73,9 @@ async fn with_postgres(
         true => Some(work::start(Arc::clone(&annals), stop.clone()).await?),
         false => None,
     };
+    if !parts.worker {
+        tokio::spawn(growth_channel::publish(annals.database.clone(), annals.growth.clone()));
+    }
     if parts.api {
         let server = serve_http(&annals)?;
         let (handle, serving) = (server.handle(), tokio::spawn(server));
