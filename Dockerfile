@@ -8,7 +8,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/usr/local/cargo/git \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin annals && cp target/release/annals /usr/local/bin/annals
+    cargo build --profile dist --locked --bin annals && cp target/dist/annals /usr/local/bin/annals
 
 FROM debian:bookworm-slim
 RUN groupadd --system --gid 10001 annals \

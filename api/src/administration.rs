@@ -4,6 +4,7 @@ use actix_web::{get, post, web};
 use application::administration;
 use domain::{
     ids::TenantId,
+    invalid::Invalid,
     plan::{Plan, Terms},
     text::Name,
 };
@@ -27,6 +28,9 @@ use crate::{
         query::{Query, query},
     },
 };
+
+/// The most tracked events that can be agreed for a month.
+const MOST_EVENTS: u64 = 1_000_000_000_000;
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config
@@ -61,7 +65,7 @@ body! {
 
 body! {
     /// Which journal to replay.
-    pub struct RebuildRequest [deny_unknown] {
+    pub struct RebuildRequest [known_or_none] {
         /// Only this tenant's; by default all.
         pub tenant_id: Option<TenantId>,
     }
@@ -133,6 +137,10 @@ async fn set_plan(
     body: Json<AgreedPlan>,
 ) -> Result<Data<TenantRow>, Problem> {
     let AgreedPlan { plan, events_per_month, seats } = body.value;
+    if events_per_month.is_some_and(|events| events > MOST_EVENTS) {
+        let rule = format!("must be at most {MOST_EVENTS}");
+        return Err(Problem::field("/events_per_month", Invalid::new("out_of_range", rule)));
+    }
     let usual = plan.terms();
     let terms = Terms {
         events_per_month: events_per_month.unwrap_or(usual.events_per_month),

@@ -21,7 +21,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
     aggregate::RefusalKind,
-    ctx::{Actor, Ctx, Origin},
+    ctx::{Actor, Admission, Ctx, Origin},
     ids::{SessionId, TenantId},
     permission::Permissions,
     users::Account,
@@ -154,7 +154,8 @@ fn ctx(request: &HttpRequest) -> Ctx {
         session_id: None,
     };
     let (tenant, permissions) = (TenantId::PLATFORM, Permissions::default());
-    Ctx { tenant, actor: Actor::Anonymous, permissions, origin, now: now() }
+    let admission = Admission::Outside;
+    Ctx { tenant, actor: Actor::Anonymous, permissions, admission, origin, now: now() }
 }
 
 /// To the microsecond, as PostgreSQL keeps it.

@@ -67,7 +67,7 @@ struct Defaults {
 const DEFAULTS: Defaults = Defaults {
     bind: "127.0.0.1:8080",
     data_dir: "annals-data",
-    log: "info,actix_server=warn,sqlx=warn,graphile_worker=warn",
+    log: "info,actix_server=warn,actix_http=off,sqlx=warn,graphile_worker=warn",
     database_connections: 16,
     mail_from: "Annals <annals@localhost>",
 };

@@ -1,14 +1,19 @@
 //! Whether a process is alive, and whether it can do its work.
 
+use std::time::{Duration, Instant};
+
 use actix_web::{HttpResponse, get, http::StatusCode, web};
 use chrono::Utc;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::annals::Annals;
 
 /// How far behind the slowest projection may be before the process says so, in seconds.
 const LAG_SECONDS: f64 = 60.0;
+/// How long what was found out about projections is told again.
+const REMEMBERED: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config.service(live).service(ready);
@@ -58,7 +63,21 @@ async fn ready(annals: web::Data<Annals>) -> HttpResponse {
     HttpResponse::build(if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }).json(readiness)
 }
 
+/// Looked up at most every few seconds: it takes a look at every tenant, and anybody may ask.
 async fn projections(annals: &Annals) -> &'static str {
+    static LAST: Mutex<Option<(Instant, &'static str)>> = Mutex::const_new(None);
+    let mut last = LAST.lock().await;
+    match *last {
+        Some((at, state)) if at.elapsed() < REMEMBERED => state,
+        _ => {
+            let state = look_at_projections(annals).await;
+            *last = Some((Instant::now(), state));
+            state
+        }
+    }
+}
+
+async fn look_at_projections(annals: &Annals) -> &'static str {
     match projections::status::lag_by_projection(&annals.database, Utc::now()).await {
         Err(_) => "unknown",
         Ok(lags) if lags.iter().any(|lag| lag.tenants_failing > 0) => "failing",

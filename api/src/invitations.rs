@@ -4,7 +4,7 @@ use actix_web::{get, post, web};
 use application::invitations::{self, Invite};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    ids::{InvitationId, TenantId, WorkspaceId},
+    ids::{InvitationId, TenantId},
     invalid::Invalid,
     permission::Role,
     text::Email,
@@ -47,13 +47,11 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 
 body! {
     /// Whom to invite.
-    pub struct NewInvitation {
+    pub struct NewInvitation [deny_unknown] {
         /// The address.
         pub email: Email,
         /// The role offered; it can't have permissions that the inviter lacks.
         pub role: Role,
-        /// The workspaces offered; by default all.
-        pub workspace_ids: Option<Vec<WorkspaceId>>,
         /// How many days the link is good for: 1 to 30, 7 by default.
         pub expires_in_days: Option<u32>,
     }
@@ -133,11 +131,9 @@ async fn invite(
     body: Json<NewInvitation>,
 ) -> Result<Data<InvitationRow>, Problem> {
     let Member { ctx } = member;
-    let NewInvitation { email, role, workspace_ids, expires_in_days } = body.value;
+    let NewInvitation { email, role, expires_in_days } = body.value;
     let valid_for = valid_for(expires_in_days)?;
-    let workspace_ids = workspace_ids.unwrap_or_default();
-    let written =
-        invitations::invite(&ctx, &annals.app, Invite { email, role, workspace_ids, valid_for }).await?;
+    let written = invitations::invite(&ctx, &annals.app, Invite { email, role, valid_for }).await?;
     let row = entity::of_stream::<Invitations>(&annals.database, ctx.tenant, written.value).await?;
     let (location, sequence) = (format!("/v1/tenants/{}/invitations/{}", ctx.tenant, row.id), row.sequence);
     Ok(Data::created(row, location).at(written.position).sequence(sequence))

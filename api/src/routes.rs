@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Every feature's routes, and what their handlers work with.
-pub(crate) fn all(config: &mut ServiceConfig, annals: Data<Annals>, metrics: Data<Metrics>) {
+pub fn all(config: &mut ServiceConfig, annals: Data<Annals>, metrics: Data<Metrics>) {
     config.app_data(annals).app_data(metrics).configure(services);
 }
 

@@ -2,8 +2,14 @@
 
 use actix_web::{get, post, web};
 use application::subscriptions;
-use domain::plan::{Overage, Plan, Terms};
-use projections::subscriptions::SubscriptionNow;
+use domain::{
+    ids::SubscriptionId,
+    plan::{Overage, Plan, Terms},
+};
+use projections::{
+    entity,
+    subscriptions::{SubscriptionNow, Subscriptions},
+};
 use serde::Serialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -88,7 +94,7 @@ async fn change(
     body: Json<PlanChange>,
 ) -> Result<Data<SubscriptionNow>, Problem> {
     let written = subscriptions::change_plan(&member.ctx, &annals.app, body.value.plan).await?;
-    read(&annals, &member, written.position).await
+    changed(&annals, &member, written.position).await
 }
 
 /// Give the subscription up. Nothing is tracked then, and nobody can join.
@@ -96,7 +102,7 @@ async fn change(
 #[post("/v1/tenants/{tenant}/subscription/cancel")]
 async fn cancel(annals: web::Data<Annals>, member: Member) -> Result<Data<SubscriptionNow>, Problem> {
     let written = subscriptions::cancel(&member.ctx, &annals.app).await?;
-    read(&annals, &member, written.position).await
+    changed(&annals, &member, written.position).await
 }
 
 /// Take the subscription up again.
@@ -104,7 +110,7 @@ async fn cancel(annals: web::Data<Annals>, member: Member) -> Result<Data<Subscr
 #[post("/v1/tenants/{tenant}/subscription/resume")]
 async fn resume(annals: web::Data<Annals>, member: Member) -> Result<Data<SubscriptionNow>, Problem> {
     let written = subscriptions::resume(&member.ctx, &annals.app).await?;
-    read(&annals, &member, written.position).await
+    changed(&annals, &member, written.position).await
 }
 
 async fn read(annals: &Annals, member: &Member, min_position: u64) -> Result<Data<SubscriptionNow>, Problem> {
@@ -112,4 +118,13 @@ async fn read(annals: &Annals, member: &Member, min_position: u64) -> Result<Dat
         projections::subscriptions::get(&member.ctx, &annals.database, min_position).await?;
     let sequence = row.subscription.sequence;
     Ok(Data::new(row).at(position).sequence(sequence))
+}
+
+/// The subscription straight from its stream: what was written is answered even if the read model is behind.
+async fn changed(annals: &Annals, member: &Member, position: u64) -> Result<Data<SubscriptionNow>, Problem> {
+    let ctx = &member.ctx;
+    let id = SubscriptionId::of(ctx.tenant);
+    let row = entity::of_stream::<Subscriptions>(&annals.database, ctx.tenant, id).await?;
+    let sequence = row.sequence;
+    Ok(Data::new(row.at(ctx.now)).at(position).sequence(sequence))
 }

@@ -16,7 +16,7 @@ use crate::{
     http::{
         answer::Data,
         body::{Json, body},
-        fields::NewPassword,
+        fields::{NewPassword, PresentedPassword},
         problem::Problem,
     },
     limited::{self, SIGN_IN, SIGN_UP},
@@ -43,6 +43,8 @@ body! {
     pub struct VerifyEmail {
         /// The token.
         pub token: String,
+        /// The password chosen; needed only if the address was registered more than once (`password_needed`).
+        pub password: Option<PresentedPassword>,
     }
 }
 
@@ -156,7 +158,9 @@ async fn verify_email(
     body: Json<VerifyEmail>,
 ) -> Result<Data<Verified>, Problem> {
     let limit = limited::count(&annals, &caller.0, SIGN_IN).await?;
-    let user_id = users::verify_email(&caller.0, &annals.app, &body.value.token).await?;
+    let VerifyEmail { token, password } = body.value;
+    let password = password.map(|password| password.0);
+    let user_id = users::verify_email(&caller.0, &annals.app, &token, password.as_ref()).await?;
     Ok(limit.tell(Data::new(Verified { user_id, email_verified: true })))
 }
 

@@ -1,9 +1,10 @@
 //! The background work of a process: feeding projections, carrying out jobs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use infrastructure::{growth_channel, jobs};
-use projections::{ALL, projector::Projector, reactions};
+use chrono::Utc;
+use infrastructure::{database::Database, growth_channel, jobs};
+use projections::{ALL, projector::Projector, reactions, status};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,11 @@ use crate::annals::Annals;
 
 /// How many connections the job worker has.
 const JOB_CONNECTIONS: u32 = 4;
+/// How long a job worker that has failed is left alone.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// How often the projections' lag is measured.
+const LAG_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Background work that is under way.
 pub struct Workers {
@@ -22,19 +28,30 @@ pub struct Workers {
 pub async fn start(annals: Arc<Annals>, stop: CancellationToken) -> anyhow::Result<Workers> {
     let projector = Projector::new(annals.database.clone(), ALL, annals.growth.clone());
     let hints = growth_channel::listen(annals.database.owner_options().clone(), annals.growth.clone());
+    let lags = measure_lags(annals.database.clone());
     let stopped = stop.clone();
     let projector = tokio::spawn(async move {
         tokio::select! {
             () = projector.run() => {}
             () = hints => {}
+            () = lags => {}
             () = stopped.cancelled() => {}
         }
     });
     let pool = jobs::pool(annals.database.owner_options(), JOB_CONNECTIONS).await?;
     let (office, database) = (Arc::clone(&annals.office), annals.database.clone());
     let jobs = tokio::spawn(async move {
-        if let Err(error) = reactions::worker::run(pool, database, office, stop.cancelled_owned()).await {
-            tracing::error!(%error, "the job worker has stopped");
+        while !stop.is_cancelled() {
+            let (pool, office, shutdown) =
+                (pool.clone(), Arc::clone(&office), stop.clone().cancelled_owned());
+            // A database that goes away ends it; the next one finds the jobs where they are.
+            if let Err(error) = reactions::worker::run(pool, database.clone(), office, shutdown).await {
+                tracing::warn!(%error, "the job worker has stopped; it is started again");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(RESTART) => {}
+            }
         }
     });
     Ok(Workers { projector, jobs })
@@ -44,5 +61,19 @@ impl Workers {
     /// Waits for what is under way.
     pub async fn finish(self) {
         let _ = tokio::join!(self.projector, self.jobs);
+    }
+}
+
+/// Keeps the figures of how far projections are behind, until dropped.
+async fn measure_lags(database: Database) {
+    let mut interval = tokio::time::interval(LAG_INTERVAL);
+    loop {
+        interval.tick().await;
+        for lag in status::lag_by_projection(&database, Utc::now()).await.unwrap_or_default() {
+            let labels = [("projection", lag.name)];
+            metrics::gauge!("annals_projection_lag_events", &labels).set(lag.lag_events as f64);
+            metrics::gauge!("annals_projection_lag_seconds", &labels).set(lag.lag_seconds);
+            metrics::gauge!("annals_projection_tenants_failing", &labels).set(lag.tenants_failing as f64);
+        }
     }
 }

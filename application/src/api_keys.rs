@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     aggregate::RefusalKind,
     api_keys::{ApiKey, ApiKeyCommand, ApiKeyIssued, Credential},
-    ctx::{Actor, Ctx},
+    ctx::{Actor, Admission, Ctx},
     ids::{ApiKeyId, ProjectId, TenantId},
     permission::{Permission, Permissions},
     projects::Project,
@@ -129,11 +129,17 @@ pub async fn authenticate(ctx: &Ctx, app: &App, presented: &str) -> Result<KeyBe
         return Err(frozen());
     }
     let permissions = credential.scopes.clone();
-    let ctx = Ctx { tenant, actor: Actor::ApiKey { id }, permissions, ..ctx.clone() };
+    let ctx = Ctx {
+        tenant,
+        actor: Actor::ApiKey { id },
+        permissions,
+        admission: Admission::Key(id),
+        ..ctx.clone()
+    };
     Ok(KeyBearer { ctx, credential })
 }
 
-fn invalid_key() -> Error {
+pub(crate) fn invalid_key() -> Error {
     Error::refused(RefusalKind::Unauthenticated, "invalid_api_key", "the API key is unknown or revoked")
 }
 

@@ -6,6 +6,7 @@ use domain::{aggregate::Decide, ctx::Ctx, ids::TenantId, recorded_event::StreamI
 use uuid::Uuid;
 
 use crate::{
+    admission,
     error::Error,
     journal::Journal,
     limits::Limits,
@@ -52,12 +53,16 @@ impl App {
         streams: &[StreamId],
         mut decide: impl FnMut(&mut Work) -> Result<T, Error> + Send,
     ) -> Result<Written<T>, Error> {
+        admission::check_session(ctx, self).await?;
+        let mut all = admission::streams(ctx);
+        all.extend_from_slice(streams);
         let mut answer = None;
         let mut decision = |work: &mut Work| {
+            admission::check(ctx, work)?;
             answer = Some(decide(work)?);
             Ok(())
         };
-        let position = self.journal.transact(ctx, streams, &mut decision).await?;
+        let position = self.journal.transact(ctx, &all, &mut decision).await?;
         let value = answer.ok_or_else(|| Error::internal("a journal commits only what was decided"))?;
         Ok(Written { value, position })
     }

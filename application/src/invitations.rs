@@ -1,10 +1,12 @@
 //! Inviting people, and answering an invitation.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     aggregate::RefusalKind,
     ctx::{Actor, Ctx},
-    ids::{InvitationId, MemberId, SubscriptionId, TenantId, WorkspaceId},
+    ids::{InvitationId, MemberId, SubscriptionId, TenantId},
     invitations::{Invitation, InvitationCommand, InvitationReason, InvitationSent, Offer},
     memberships::{Membership, MembershipCommand, MembershipReason},
     permission::{Permission, Role},
@@ -18,11 +20,19 @@ use crate::{
     app::{App, Written},
     claim::ClaimKind,
     error::Error,
+    limits::Policy,
     sessions::actor,
     tenants::{frozen, joined, may_grant},
     tokens::InvitationToken,
     work::{Work, replay, stream},
 };
+
+/// Invitations that a tenant sends: strangers get mails at its wish.
+const INVITATIONS_OF_TENANT: Policy =
+    Policy { name: "invitations-of-tenant", quota: 500, window: Duration::from_secs(3600) };
+/// Further mails of one invitation.
+const MAILS_OF_INVITATION: Policy =
+    Policy { name: "mails-of-invitation", quota: 10, window: Duration::from_secs(3600) };
 
 /// Whom to invite, and to what.
 #[derive(Clone, Debug)]
@@ -31,8 +41,6 @@ pub struct Invite {
     pub email: Email,
     /// The role offered.
     pub role: Role,
-    /// The workspaces offered; empty: all.
-    pub workspace_ids: Vec<WorkspaceId>,
     /// How long the link is good for.
     pub valid_for: TimeDelta,
 }
@@ -41,7 +49,8 @@ pub struct Invite {
 pub async fn invite(ctx: &Ctx, app: &App, invite: Invite) -> Result<Written<InvitationId>, Error> {
     ctx.require(Permission::MembersInvite)?;
     may_grant(ctx, invite.role)?;
-    let Invite { email, role, workspace_ids, valid_for } = invite;
+    app.limits.count(INVITATIONS_OF_TENANT, &ctx.tenant.to_string()).await?.require()?;
+    let Invite { email, role, valid_for } = invite;
     let id = InvitationId::random();
     let earlier = app.journal.holder(ctx.tenant, ClaimKind::Invitation, email.as_str()).await?;
     let user = app.journal.holder(TenantId::PLATFORM, ClaimKind::Email, email.as_str()).await?;
@@ -62,7 +71,7 @@ pub async fn invite(ctx: &Ctx, app: &App, invite: Invite) -> Result<Written<Invi
             invitation_id: id,
             email: email.clone(),
             role,
-            workspace_ids: workspace_ids.clone(),
+            workspace_ids: vec![],
             invited_by: inviter(ctx),
             expires_at: work.now() + valid_for,
         };
@@ -86,7 +95,7 @@ fn close_expired(work: &mut Work, earlier: InvitationId, email: &Email) -> Resul
     }
 }
 
-/// Sends another mail with a new link, which makes earlier ones invalid.
+/// Sends another mail with a new link, which makes earlier ones invalid. Who may not offer its role may not renew it.
 pub async fn resend(
     ctx: &Ctx,
     app: &App,
@@ -94,13 +103,26 @@ pub async fn resend(
     valid_for: TimeDelta,
 ) -> Result<Written<()>, Error> {
     ctx.require(Permission::MembersInvite)?;
-    app.execute::<Invitation>(ctx, id, InvitationCommand::Resend { valid_for }).await
+    app.limits.count(MAILS_OF_INVITATION, &id.to_string()).await?.require()?;
+    app.transact(ctx, &[stream::<Invitation>(id)], |work| {
+        may_change(ctx, work, id)?;
+        work.execute::<Invitation>(id, InvitationCommand::Resend { valid_for }).map(drop)
+    })
+    .await
 }
 
-/// Withdraws an invitation.
+/// Withdraws an invitation. Who may not offer its role may not withdraw it.
 pub async fn revoke(ctx: &Ctx, app: &App, id: InvitationId) -> Result<Written<()>, Error> {
     ctx.require(Permission::MembersInvite)?;
-    app.transact(ctx, &[stream::<Invitation>(id)], |work| close(work, id, InvitationCommand::Revoke)).await
+    app.transact(ctx, &[stream::<Invitation>(id)], |work| {
+        may_change(ctx, work, id)?;
+        close(work, id, InvitationCommand::Revoke)
+    })
+    .await
+}
+
+fn may_change(ctx: &Ctx, work: &mut Work, id: InvitationId) -> Result<(), Error> {
+    offer(work, id)?.map_or(Ok(()), |offer| may_grant(ctx, offer.role))
 }
 
 /// What an invitation offers, as the invited person sees it.
@@ -189,7 +211,10 @@ pub async fn decline(
 ) -> Result<Written<TenantId>, Error> {
     let InvitationToken { tenant, invitation, generation } = open(app, token)?;
     let ctx = Ctx { tenant, actor: actor(account), ..ctx.clone() };
-    app.transact(&ctx, &[stream::<Invitation>(invitation)], |work| {
+    app.transact(&ctx, &[stream::<Tenant>(tenant), stream::<Invitation>(invitation)], |work| {
+        if work.state::<Tenant>(tenant)?.is_frozen() {
+            return Err(frozen());
+        }
         let address = verified_address(account)?;
         close(work, invitation, InvitationCommand::Decline { address, generation })?;
         Ok(tenant)

@@ -26,7 +26,8 @@ pub trait Journal: Send + Sync {
     /// streams, a bounded number of times.
     async fn transact(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<u64, Error>;
 
-    /// The streams as they are now, in the order asked for; a stream without events has sequence 0.
+    /// The streams as they are now, in the order asked for; one asked for twice is given once, and one without events
+    /// has sequence 0.
     async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error>;
 
     /// The stream that holds a claim.

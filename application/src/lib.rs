@@ -3,6 +3,7 @@
 //! In reading order:
 
 // What a use case stands on.
+mod admission;
 pub mod app;
 pub mod claim;
 pub mod error;

@@ -2,7 +2,7 @@
 
 use domain::{
     aggregate::RefusalKind,
-    ctx::{Ctx, Forbidden},
+    ctx::{Admission, Ctx, Forbidden},
     ids::{MemberId, ProjectId, SubscriptionId, TenantId, WorkspaceId},
     memberships::{MemberJoined, Membership, MembershipCommand},
     permission::{Permission, Role},
@@ -177,7 +177,8 @@ pub async fn enter(
     if company.is_frozen() && (intent == Intent::Write || member.role != Role::Owner) {
         return Err(frozen());
     }
-    Ok(Ctx { tenant, actor: actor(account), permissions: member.role.permissions(), ..ctx.clone() })
+    let (permissions, admission) = (member.role.permissions(), Admission::Member(member.member_id));
+    Ok(Ctx { tenant, actor: actor(account), permissions, admission, ..ctx.clone() })
 }
 
 /// Nobody may pass on what they don't have.

@@ -80,7 +80,7 @@ pub struct NewSecret {
     /// Whose it is.
     pub stream: Uuid,
     /// What it is.
-    pub name: &'static str,
+    pub name: String,
     /// The value.
     pub value: SecretSlice<u8>,
 }
@@ -96,11 +96,12 @@ struct LoadedStream {
 impl Work {
     /// Work on freshly loaded streams at `now`.
     pub fn new(now: DateTime<Utc>, histories: Vec<History>) -> Self {
-        let loaded = |history: History| {
+        let mut streams = HashMap::with_capacity(histories.len());
+        for history in histories {
             let (id, sequence) = (history.stream.id, history.sequence);
-            (id, LoadedStream { history, aggregate: None, sequence })
-        };
-        Self { now, streams: histories.into_iter().map(loaded).collect(), changes: Changes::default() }
+            streams.insert(id, LoadedStream { history, aggregate: None, sequence });
+        }
+        Self { now, streams, changes: Changes::default() }
     }
 
     /// The moment that this work is decided at.
@@ -172,8 +173,8 @@ impl Work {
     }
 
     /// Keeps a private value for a stream in place of an earlier one of that name.
-    pub fn keep_secret(&mut self, stream: impl Into<Uuid>, name: &'static str, value: SecretSlice<u8>) {
-        self.changes.secrets.push(NewSecret { stream: stream.into(), name, value });
+    pub fn keep_secret(&mut self, stream: impl Into<Uuid>, name: impl Into<String>, value: SecretSlice<u8>) {
+        self.changes.secrets.push(NewSecret { stream: stream.into(), name: name.into(), value });
     }
 
     /// What the commit holds.

@@ -123,6 +123,8 @@ impl Refusal for ApiKeyReason {
 aggregate!(ApiKey = "api_key", ApiKeyCommand -> ApiKeyEvent or ApiKeyReason);
 
 impl Decide for ApiKey {
+    const SNAPSHOT_EVERY: u64 = 100;
+
     fn decide(&self, command: ApiKeyCommand, _now: DateTime<Utc>) -> Result<Vec<ApiKeyEvent>, ApiKeyReason> {
         use ApiKeyCommand::*;
         Ok(match (self, command) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     aggregate::{Refusal, RefusalKind},
-    ids::{ApiKeyId, RequestId, SessionId, TenantId, UserId},
+    ids::{ApiKeyId, MemberId, RequestId, SessionId, TenantId, UserId},
     permission::{Permission, Permissions},
 };
 
@@ -66,6 +66,17 @@ pub struct Metadata {
     pub origin: Origin,
 }
 
+/// What lets an actor act in a tenant. It is checked again in the commit of what they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Nothing of the tenant's: the platform acts, or somebody who is about to become a member.
+    Outside,
+    /// A membership.
+    Member(MemberId),
+    /// An API key.
+    Key(ApiKeyId),
+}
+
 /// The context that every use case and query gets first: for which tenant, on whose behalf, with which permissions,
 /// when.
 #[derive(Clone, Debug)]
@@ -76,6 +87,8 @@ pub struct Ctx {
     pub actor: Actor,
     /// What the actor may do in the tenant.
     pub permissions: Permissions,
+    /// What lets the actor in.
+    pub admission: Admission,
     /// Where the request came from.
     pub origin: Origin,
     /// When: the one clock reading of a request.
@@ -85,18 +98,14 @@ pub struct Ctx {
 impl Ctx {
     /// The context of what Annals does by itself in `tenant`.
     pub fn system(tenant: TenantId, now: DateTime<Utc>) -> Self {
-        Self {
-            tenant,
-            actor: Actor::System,
-            permissions: Permissions::all(),
-            origin: Origin::internal(),
-            now,
-        }
+        let (permissions, admission) = (Permissions::all(), Admission::Outside);
+        Self { tenant, actor: Actor::System, permissions, admission, origin: Origin::internal(), now }
     }
 
     /// The same actor and request in the platform's journal, where users and sessions live. It carries no permissions.
     pub fn on_platform(&self) -> Self {
-        Self { tenant: TenantId::PLATFORM, permissions: Permissions::default(), ..self.clone() }
+        let (permissions, admission) = (Permissions::default(), Admission::Outside);
+        Self { tenant: TenantId::PLATFORM, permissions, admission, ..self.clone() }
     }
 
     /// Goes on only if the actor has `permission`.

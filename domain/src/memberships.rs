@@ -120,6 +120,8 @@ impl Refusal for MembershipReason {
 aggregate!(Membership = "membership", MembershipCommand -> MembershipEvent or MembershipReason);
 
 impl Decide for Membership {
+    const SNAPSHOT_EVERY: u64 = 100;
+
     fn decide(
         &self,
         command: MembershipCommand,

@@ -88,6 +88,8 @@ impl Refusal for ProjectReason {
 aggregate!(Project = "project", ProjectCommand -> ProjectEvent or ProjectReason);
 
 impl Decide for Project {
+    const SNAPSHOT_EVERY: u64 = 100;
+
     fn decide(
         &self,
         command: ProjectCommand,

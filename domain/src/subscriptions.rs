@@ -130,6 +130,8 @@ events! {
 aggregate!(Subscription = "subscription", SubscriptionCommand -> SubscriptionEvent or SubscriptionReason);
 
 impl Decide for Subscription {
+    const SNAPSHOT_EVERY: u64 = 100;
+
     fn decide(
         &self,
         command: SubscriptionCommand,

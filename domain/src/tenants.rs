@@ -160,6 +160,8 @@ impl Refusal for TenantReason {
 aggregate!(Tenant = "tenant", TenantCommand -> TenantEvent or TenantReason);
 
 impl Decide for Tenant {
+    const SNAPSHOT_EVERY: u64 = 100;
+
     fn decide(&self, command: TenantCommand, _now: DateTime<Utc>) -> Result<Vec<TenantEvent>, TenantReason> {
         use TenantCommand::*;
         Ok(match (self, command) {

@@ -115,9 +115,11 @@ fn parse_slug(text: &str) -> Result<String, Invalid> {
     Ok(text.to_owned())
 }
 
-/// PostgreSQL stores no NUL, and other control characters forge log lines and mail headers.
+/// PostgreSQL stores no NUL; other control characters forge log lines and mail headers; those that turn the direction of
+/// writing make a name look like another.
 fn has_control(text: &str) -> bool {
-    text.chars().any(char::is_control)
+    let turns = |letter| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().any(|letter| letter.is_control() || turns(letter))
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub struct Account {
     pub verified: bool,
     /// Which of the verification mails sent holds the valid link; 1 is the one sent at registration.
     pub generation: u32,
+    /// How often somebody has registered with the address before it was verified. More than once: by different people,
+    /// perhaps, so that verifying takes the password of one of the registrations as well.
+    pub registrations: u32,
     /// Whether they administer the installation.
     pub administrator: bool,
 }
@@ -58,6 +61,8 @@ pub enum UserCommand {
     Verify {
         /// The generation that the link carries.
         generation: u32,
+        /// Whose password was shown with it: the registration's number, from 1.
+        registration: Option<u32>,
     },
     /// Record that somebody was not let in.
     RefuseSignIn {
@@ -74,8 +79,6 @@ pub enum UserCommand {
 pub enum SignInRefusal {
     /// The password was wrong.
     WrongPassword,
-    /// Too many sign-ins have failed of late.
-    Locked,
     /// The password was right, but the address is not verified.
     NotVerified,
 }
@@ -117,6 +120,9 @@ pub enum UserReason {
     /// There is no such user.
     #[error("there is no such user")]
     Unknown,
+    /// The address was registered more than once: the password of one of the registrations is needed, too.
+    #[error("the address was registered more than once; the password chosen is needed, too")]
+    PasswordNeeded,
     /// The link is from an older mail.
     #[error("the link is outdated; use the one in the newest mail")]
     LinkOutdated,
@@ -126,6 +132,7 @@ impl Refusal for UserReason {
     fn kind(&self) -> RefusalKind {
         match self {
             Self::Unknown => RefusalKind::NotFound,
+            Self::PasswordNeeded => RefusalKind::Invalid,
             Self::LinkOutdated => RefusalKind::Gone,
         }
     }
@@ -133,6 +140,7 @@ impl Refusal for UserReason {
     fn code(&self) -> &'static str {
         match self {
             Self::Unknown => "user_not_found",
+            Self::PasswordNeeded => "password_needed",
             Self::LinkOutdated => "verification_link_outdated",
         }
     }
@@ -157,10 +165,13 @@ impl Decide for User {
             (Self::Active(account), RequestVerification) => {
                 vec![VerificationRequested { generation: account.generation + 1 }.into()]
             }
-            (Self::Active(account), Verify { generation }) if generation == account.generation => {
-                vec![EmailVerified {}.into()]
+            (Self::Active(account), Verify { generation, .. }) if generation != account.generation => {
+                return Err(UserReason::LinkOutdated);
             }
-            (Self::Active(_), Verify { .. }) => return Err(UserReason::LinkOutdated),
+            (Self::Active(account), Verify { registration: None, .. }) if account.registrations > 1 => {
+                return Err(UserReason::PasswordNeeded);
+            }
+            (Self::Active(_), Verify { .. }) => vec![EmailVerified {}.into()],
             (Self::Active(_), RefuseSignIn { cause }) => vec![SignInRefused { cause }.into()],
             (Self::Active(account), GrantAdministrator) if account.administrator => vec![],
             (Self::Active(_), GrantAdministrator) => vec![AdministratorGranted {}.into()],
@@ -181,14 +192,24 @@ impl User {
         match (self, event) {
             (user, UserEvent::UserRegistered(registered)) => {
                 let UserRegistered { user_id, email, name } = registered;
-                let (verified, generation, administrator) = (false, 1, false);
-                *user = Self::Active(Account { user_id, email, name, verified, generation, administrator });
+                *user = Self::Active(Account {
+                    user_id,
+                    email,
+                    name,
+                    verified: false,
+                    generation: 1,
+                    registrations: 1,
+                    administrator: false,
+                });
             }
             (Self::Active(account), UserEvent::VerificationRequested(requested)) => {
                 account.generation = requested.generation;
             }
             (Self::Active(account), UserEvent::EmailVerified(_)) => account.verified = true,
             (Self::Active(account), UserEvent::AdministratorGranted(_)) => account.administrator = true,
+            (Self::Active(account), UserEvent::RegistrationRepeated(_)) if !account.verified => {
+                account.registrations += 1;
+            }
             (Self::Active(_), UserEvent::RegistrationRepeated(_) | UserEvent::SignInRefused(_)) => {}
             (Self::Absent, _) => {}
         }

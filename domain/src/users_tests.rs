@@ -21,14 +21,30 @@ fn refused(cause: SignInRefusal) -> UserEvent {
     SignInRefused { cause }.into()
 }
 
-fn every_cause() -> [SignInRefusal; 3] {
-    [SignInRefusal::WrongPassword, SignInRefusal::Locked, SignInRefusal::NotVerified]
+fn every_cause() -> [SignInRefusal; 2] {
+    [SignInRefusal::WrongPassword, SignInRefusal::NotVerified]
 }
 
 fn after(events: Vec<UserEvent>) -> User {
     let mut user = User::default();
     events.into_iter().for_each(|event| user.evolve(event));
     user
+}
+
+fn verify(generation: u32) -> UserCommand {
+    UserCommand::Verify { generation, registration: None }
+}
+
+#[test]
+fn an_address_that_was_registered_twice_takes_a_password_to_verify() {
+    let contested = || given().given(vec![registered().into(), RegistrationRepeated {}.into()]);
+    contested().when(verify(1)).then_expect_error(UserReason::PasswordNeeded);
+    contested()
+        .when(UserCommand::Verify { generation: 1, registration: Some(2) })
+        .then_expect_events(vec![EmailVerified {}.into()]);
+    contested()
+        .when(UserCommand::Verify { generation: 2, registration: Some(2) })
+        .then_expect_error(UserReason::LinkOutdated);
 }
 
 #[test]
@@ -40,7 +56,7 @@ fn an_absent_user_can_only_register() {
     for command in [
         UserCommand::RepeatRegistration,
         UserCommand::RequestVerification,
-        UserCommand::Verify { generation: 1 },
+        verify(1),
         UserCommand::RefuseSignIn { cause: SignInRefusal::WrongPassword },
         UserCommand::GrantAdministrator,
     ] {
@@ -52,7 +68,15 @@ fn an_absent_user_can_only_register() {
 #[test]
 fn a_new_account_is_unverified_and_ordinary() {
     let UserRegistered { user_id, email, name } = registered();
-    let account = Account { user_id, email, name, verified: false, generation: 1, administrator: false };
+    let account = Account {
+        user_id,
+        email,
+        name,
+        verified: false,
+        generation: 1,
+        registrations: 1,
+        administrator: false,
+    };
     assert_eq!(after(vec![registered().into()]).account(), Some(&account));
 }
 
@@ -75,9 +99,9 @@ fn each_registration_with_a_known_address_is_recorded() {
 #[test]
 fn the_link_of_the_first_mail_verifies() {
     let given = || given().given(vec![registered().into()]);
-    given().when(UserCommand::Verify { generation: 1 }).then_expect_events(vec![EmailVerified {}.into()]);
+    given().when(verify(1)).then_expect_events(vec![EmailVerified {}.into()]);
     for generation in [0, 2] {
-        given().when(UserCommand::Verify { generation }).then_expect_error(UserReason::LinkOutdated);
+        given().when(verify(generation)).then_expect_error(UserReason::LinkOutdated);
     }
 }
 
@@ -89,8 +113,8 @@ fn another_mail_makes_the_links_before_it_invalid() {
         .when(UserCommand::RequestVerification)
         .then_expect_events(vec![second.clone().into()]);
     let given = || given().given(vec![registered().into(), second.clone().into()]);
-    given().when(UserCommand::Verify { generation: 1 }).then_expect_error(UserReason::LinkOutdated);
-    given().when(UserCommand::Verify { generation: 2 }).then_expect_events(vec![EmailVerified {}.into()]);
+    given().when(verify(1)).then_expect_error(UserReason::LinkOutdated);
+    given().when(verify(2)).then_expect_events(vec![EmailVerified {}.into()]);
     given()
         .when(UserCommand::RequestVerification)
         .then_expect_events(vec![VerificationRequested { generation: 3 }.into()]);
@@ -101,7 +125,7 @@ fn a_verified_address_needs_no_mail_and_no_link() {
     let given = || given().given(vec![registered().into(), EmailVerified {}.into()]);
     given().when(UserCommand::RequestVerification).then_expect_events(vec![]);
     for generation in [1, 7] {
-        given().when(UserCommand::Verify { generation }).then_expect_events(vec![]);
+        given().when(verify(generation)).then_expect_events(vec![]);
     }
 }
 

@@ -83,6 +83,8 @@ impl Refusal for WorkspaceReason {
 aggregate!(Workspace = "workspace", WorkspaceCommand -> WorkspaceEvent or WorkspaceReason);
 
 impl Decide for Workspace {
+    const SNAPSHOT_EVERY: u64 = 100;
+
     fn decide(
         &self,
         command: WorkspaceCommand,

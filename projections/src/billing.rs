@@ -16,7 +16,7 @@ use sqlx::types::Json;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records},
+    fold::{Fold, FoldError, Table, at_most_bigint, records},
     subscriptions::{self, SubscriptionRow, Subscriptions},
 };
 
@@ -74,13 +74,11 @@ impl Fold for Billing {
 
     fn apply(row: Option<BillingRow>, event: &RecordedEvent) -> Result<Option<BillingRow>, FoldError> {
         let counted = counted(event)?;
-        Ok(Some(match row {
-            None => counted,
-            Some(row) => BillingRow {
-                admitted: row.admitted.saturating_add(counted.admitted),
-                refused: row.refused.saturating_add(counted.refused),
-                ..row
-            },
+        let row = row.unwrap_or(BillingRow { admitted: 0, refused: 0, ..counted });
+        Ok(Some(BillingRow {
+            admitted: at_most_bigint(row.admitted.saturating_add(counted.admitted)),
+            refused: at_most_bigint(row.refused.saturating_add(counted.refused)),
+            ..row
         }))
     }
 }
@@ -218,6 +216,17 @@ mod tests {
         assert_eq!((january.admitted, january.refused), (500, 7));
         assert_eq!(january.period_end, period(2).start);
         assert_eq!(rows[&period(2).start].admitted, 3);
+    }
+
+    #[test]
+    fn more_than_the_table_can_hold_is_the_most_it_can() {
+        let mut story = Story::new();
+        let id = MeterId::of(story.tenant);
+        story.tell("meter", id, UsageAdmitted { period: period(1), count: u64::MAX });
+        story.tell("meter", id, UsageRefused { period: period(1), count: i64::MAX as u64 });
+        story.tell("meter", id, UsageRefused { period: period(1), count: 1 });
+        let january = &rows::<Billing>(&story)[&period(1).start];
+        assert_eq!((january.admitted, january.refused), (i64::MAX as u64, i64::MAX as u64));
     }
 
     #[test]

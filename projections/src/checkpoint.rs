@@ -6,6 +6,7 @@ use application::error::Error;
 use domain::ids::TenantId;
 use infrastructure::{
     database::{Database, database_error},
+    journal,
     tenant_tx::TenantTx,
 };
 use tokio::time::Instant;
@@ -27,8 +28,8 @@ pub async fn position(tx: &mut TenantTx, projection: &str) -> Result<u64, Error>
     Ok(position.unwrap_or(0) as u64)
 }
 
-/// Begins a transaction in which `projection` has taken in at least `min_position`; waits for it, five seconds at most.
-/// Returns it with the position that it sees.
+/// Begins a transaction in which `projection` has taken in at least `min_position`; waits for it, five seconds at most,
+/// and not at all for a position that the journal does not have. Returns it with the position that it sees.
 pub async fn begin_at(
     database: &Database,
     tenant: TenantId,
@@ -47,6 +48,7 @@ pub async fn begin_at_all(
 ) -> Result<(TenantTx, u64), Error> {
     let deadline = Instant::now() + PATIENCE;
     let mut pause = Duration::from_millis(2);
+    let mut exists = false;
     loop {
         let mut tx = TenantTx::begin(database, tenant).await?;
         // One snapshot for the checkpoint and the rows that are read after it.
@@ -60,8 +62,10 @@ pub async fn begin_at_all(
         if position >= min_position {
             return Ok((tx, position));
         }
+        // Callers learn of a position after its commit: one beyond the head was never told, and no wait leads there.
+        exists = exists || journal::head(&mut tx).await? >= min_position;
         drop(tx);
-        if Instant::now() + pause > deadline {
+        if !exists || Instant::now() + pause > deadline {
             return Err(Error::ReadModelBehind { seen: position, wanted: min_position });
         }
         tokio::time::sleep(pause).await;
@@ -81,19 +85,48 @@ pub(crate) async fn positions(tx: &mut TenantTx) -> Result<HashMap<String, u64>,
     Ok(rows.into_iter().map(|row| (row.projection, row.position as u64)).collect())
 }
 
-/// Locks the checkpoint, so that this transaction alone moves it, and tells where it stands.
-pub(crate) async fn lock(tx: &mut TenantTx, projection: &str) -> Result<u64, Error> {
-    let position = sqlx::query_scalar!(
-        "INSERT INTO projection_checkpoints AS checkpoint (tenant_id, projection, position) VALUES ($1, $2, 0)
-         ON CONFLICT (tenant_id, projection) DO UPDATE SET position = checkpoint.position
-         RETURNING position",
+/// Makes the checkpoints that are missing, in a transaction of its own: whoever wants to lock one that somebody else has
+/// made but not committed waits for them, even to insert it `ON CONFLICT DO NOTHING`.
+pub(crate) async fn create(database: &Database, tenant: TenantId, projections: &[&str]) -> Result<(), Error> {
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    sqlx::query!(
+        "INSERT INTO projection_checkpoints (tenant_id, projection, position)
+         SELECT $1, projection, 0 FROM unnest($2::text[]) AS missing (projection)
+         ON CONFLICT DO NOTHING",
+        tenant.uuid(),
+        projections as &[&str]
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(database_error)?;
+    tx.commit().await
+}
+
+/// Locks a checkpoint that exists, so that this transaction alone moves it; waits for whoever has it.
+pub(crate) async fn lock(tx: &mut TenantTx, projection: &str) -> Result<(), Error> {
+    sqlx::query_scalar!(
+        "SELECT position FROM projection_checkpoints WHERE tenant_id = $1 AND projection = $2 FOR UPDATE",
         tx.tenant().uuid(),
         projection
     )
     .fetch_one(&mut **tx)
     .await
+    .map(drop)
+    .map_err(database_error)
+}
+
+/// As [`lock`], without waiting: tells where the checkpoint stands, or `None` if somebody else has it.
+pub(crate) async fn try_lock(tx: &mut TenantTx, projection: &str) -> Result<Option<u64>, Error> {
+    let position = sqlx::query_scalar!(
+        "SELECT position FROM projection_checkpoints WHERE tenant_id = $1 AND projection = $2
+         FOR UPDATE SKIP LOCKED",
+        tx.tenant().uuid(),
+        projection
+    )
+    .fetch_optional(&mut **tx)
+    .await
     .map_err(database_error)?;
-    Ok(position as u64)
+    Ok(position.map(|position| position as u64))
 }
 
 /// Moves a locked checkpoint, and with it says that all is well.
@@ -110,7 +143,7 @@ pub(crate) async fn advance(tx: &mut TenantTx, projection: &str, position: u64) 
     .map_err(database_error)
 }
 
-/// Notes what the last attempt failed with, for operators to see.
+/// Notes what the last attempt failed with, for operators to see. If somebody else is at another attempt, theirs counts.
 pub(crate) async fn note_failure(
     database: &Database,
     tenant: TenantId,
@@ -118,9 +151,11 @@ pub(crate) async fn note_failure(
     error: &str,
 ) -> Result<(), Error> {
     let mut tx = TenantTx::begin(database, tenant).await?;
+    if try_lock(&mut tx, projection).await?.is_none() {
+        return Ok(());
+    }
     sqlx::query!(
-        "INSERT INTO projection_checkpoints (tenant_id, projection, position, error) VALUES ($1, $2, 0, $3)
-         ON CONFLICT (tenant_id, projection) DO UPDATE SET error = excluded.error",
+        "UPDATE projection_checkpoints SET error = $3 WHERE tenant_id = $1 AND projection = $2",
         tenant.uuid(),
         projection,
         error

@@ -89,6 +89,11 @@ fn replace_nul(value: &mut Value) {
     }
 }
 
+/// A number as a `bigint` can hold it. An event may say more, and can't be changed; the row says the most there is.
+pub(crate) fn at_most_bigint(number: u64) -> u64 {
+    number.min(i64::MAX as u64)
+}
+
 /// Ids as the read models keep them.
 pub(crate) fn texts(ids: &[impl ToString]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
@@ -124,6 +129,9 @@ pub enum ProjectError {
     /// The database did.
     #[error(transparent)]
     Database(#[from] Error),
+    /// The projection panicked.
+    #[error("it panicked: {0}")]
+    Panicked(String),
 }
 
 /// The events that are about a row, with its key.

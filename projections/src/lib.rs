@@ -1,6 +1,7 @@
 //! Annals' read models. In reading order:
 
 // How a projection is written, fed and rebuilt.
+mod busy;
 mod causes;
 pub mod checkpoint;
 pub mod entity;

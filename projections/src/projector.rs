@@ -4,13 +4,16 @@
 //! once, whatever dies when. Hints wake it; a poll finds what no hint told of.
 
 use std::{
+    any::Any,
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use application::error::Error;
 use domain::{ids::TenantId, recorded_event::RecordedEvent};
+use futures_util::FutureExt;
 use infrastructure::{
     database::{Database, database_error},
     growth::Growth,
@@ -19,10 +22,12 @@ use infrastructure::{
 };
 use tokio::{
     sync::Semaphore,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
 
 use crate::{
+    busy::{Busy, Turn},
     causes::with_causes,
     checkpoint,
     fold::{ProjectError, Projection},
@@ -36,22 +41,25 @@ const POLL: Duration = Duration::from_secs(1);
 const TENANTS_AT_ONCE: usize = 4;
 /// How long a projection that failed is left alone.
 const BACKOFF: Duration = Duration::from_secs(5);
+/// How long a projection that somebody else is at (a rebuild, another worker) is left alone.
+const ELSEWHERE: Duration = Duration::from_millis(200);
 
 /// Feeds the journals of all tenants to all projections.
 pub struct Projector {
     database: Database,
     projections: &'static [&'static dyn Projection],
     growth: Growth,
-    busy: Mutex<HashMap<TenantId, Again>>,
-    failed: Mutex<HashMap<(TenantId, &'static str), Instant>>,
+    busy: Arc<Busy>,
+    left_alone: Mutex<HashMap<(TenantId, &'static str), Instant>>,
     slots: Arc<Semaphore>,
 }
 
-/// Whether a tenant that is being projected has grown again meanwhile.
-#[derive(Clone, Copy, PartialEq)]
-enum Again {
-    No,
-    Yes,
+/// What became of events that were given to a projection.
+enum Taken {
+    /// They are in it, or another worker has moved it meanwhile.
+    In,
+    /// Somebody else has the projection.
+    Locked,
 }
 
 impl Projector {
@@ -65,8 +73,8 @@ impl Projector {
             database,
             projections,
             growth,
-            busy: Mutex::default(),
-            failed: Mutex::default(),
+            busy: Arc::default(),
+            left_alone: Mutex::default(),
             slots: Arc::new(Semaphore::new(TENANTS_AT_ONCE)),
         })
     }
@@ -75,7 +83,7 @@ impl Projector {
     pub async fn run(self: Arc<Self>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = JoinSet::new();
         loop {
             let tenants = tokio::select! {
                 tenants = self.growth.wait() => tenants,
@@ -84,56 +92,41 @@ impl Projector {
                     HashSet::new()
                 }),
             };
-            while tasks.try_join_next().is_some() {}
+            while let Some(ended) = tasks.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "projecting a tenant ended; it begins again at the next poll");
+                }
+            }
             for tenant in tenants {
-                if self.start(tenant) {
+                if let Some(turn) = self.busy.start(tenant) {
                     let projector = Arc::clone(&self);
-                    tasks.spawn(async move { projector.follow(tenant).await });
+                    tasks.spawn(async move { projector.follow(turn).await });
                 }
             }
         }
     }
 
-    /// Brings `tenant`'s projections up to its journal's head, and returns when all that can be are.
+    /// Brings `tenant`'s projections up to its journal's head, and returns when all that can be are: those that fail and
+    /// those that somebody else has wait for the next poll or hint.
     pub async fn catch_up(&self, tenant: TenantId) -> Result<(), Error> {
         while self.step(tenant).await? {}
         Ok(())
     }
 
-    fn start(&self, tenant: TenantId) -> bool {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        match busy.get_mut(&tenant) {
-            Some(again) => {
-                *again = Again::Yes;
-                false
-            }
-            None => busy.insert(tenant, Again::No).is_none(),
-        }
-    }
-
-    fn finished(&self, tenant: TenantId) -> bool {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if busy.get(&tenant) == Some(&Again::Yes) {
-            busy.insert(tenant, Again::No);
-            return false;
-        }
-        busy.remove(&tenant);
-        true
-    }
-
-    async fn follow(&self, tenant: TenantId) {
+    async fn follow(&self, mut turn: Turn) {
         let Ok(_slot) = self.slots.acquire().await else { return };
         loop {
+            let tenant = turn.tenant();
             if let Err(error) = self.catch_up(tenant).await {
                 tracing::warn!(%tenant, %error, "can't project; trying again at the next poll");
             }
-            if self.finished(tenant) {
+            if !turn.goes_on() {
                 return;
             }
         }
     }
 
-    /// Takes in one batch. Returns whether there is more.
+    /// Takes in one batch. Returns whether there may be more for projections that are not left alone.
     async fn step(&self, tenant: TenantId) -> Result<bool, Error> {
         let mut tx = TenantTx::begin(&self.database, tenant).await?;
         let head = journal::head(&mut tx).await?;
@@ -142,21 +135,30 @@ impl Projector {
         let behind: Vec<_> = self
             .projections
             .iter()
-            .filter(|projection| position(**projection) < head && !self.backs_off(tenant, projection.name()))
+            .filter(|projection| {
+                position(**projection) < head && !self.is_left_alone(tenant, projection.name())
+            })
             .collect();
         let Some(from) = behind.iter().map(|projection| position(**projection)).min() else {
             return Ok(false);
         };
         let events = journal::read(&mut tx, from, BATCH).await?;
         drop(tx);
+        let names = behind.iter().map(|projection| projection.name());
+        let new: Vec<_> = names.filter(|name| !positions.contains_key(*name)).collect();
+        if !new.is_empty() {
+            checkpoint::create(&self.database, tenant, &new).await?;
+        }
         for projection in behind {
             let from = position(*projection);
             let unseen = &events[events.partition_point(|event| event.position <= from)..];
             if unseen.is_empty() {
                 continue;
             }
-            match take_in(&self.database, tenant, *projection, from, unseen).await {
-                Ok(()) => {}
+            let taken = AssertUnwindSafe(take_in(&self.database, tenant, *projection, from, unseen));
+            match taken.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic))) {
+                Ok(Taken::In) => {}
+                Ok(Taken::Locked) => self.leave_alone(tenant, projection.name(), ELSEWHERE),
                 Err(ProjectError::Database(error @ Error::Unavailable(_))) => return Err(error),
                 Err(error) => self.back_off(tenant, projection.name(), &error).await?,
             }
@@ -164,13 +166,18 @@ impl Projector {
         Ok(true)
     }
 
-    fn backs_off(&self, tenant: TenantId, projection: &'static str) -> bool {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed.get(&(tenant, projection)) {
+    fn is_left_alone(&self, tenant: TenantId, projection: &'static str) -> bool {
+        let mut left_alone = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        match left_alone.get(&(tenant, projection)) {
             Some(until) if *until > Instant::now() => true,
-            Some(_) => failed.remove(&(tenant, projection)).is_none(),
+            Some(_) => left_alone.remove(&(tenant, projection)).is_none(),
             None => false,
         }
+    }
+
+    fn leave_alone(&self, tenant: TenantId, projection: &'static str, time: Duration) {
+        let mut left_alone = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        left_alone.insert((tenant, projection), Instant::now() + time);
     }
 
     async fn back_off(
@@ -182,10 +189,7 @@ impl Projector {
         let error = with_causes(error);
         tracing::error!(%tenant, projection, error, "a projection failed; the others go on");
         metrics::counter!("annals_projection_failures_total", "projection" => projection).increment(1);
-        self.failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((tenant, projection), Instant::now() + BACKOFF);
+        self.leave_alone(tenant, projection, BACKOFF);
         checkpoint::note_failure(&self.database, tenant, projection, &error).await
     }
 
@@ -212,22 +216,34 @@ impl Projector {
 }
 
 /// Takes `events` into one projection that stands at `from`; does nothing if another worker has moved it meanwhile.
+/// Never waits for whoever has the projection: there are others to go on with.
 async fn take_in(
     database: &Database,
     tenant: TenantId,
     projection: &dyn Projection,
     from: u64,
     events: &[RecordedEvent],
-) -> Result<(), ProjectError> {
-    let Some(last) = events.last() else { return Ok(()) };
+) -> Result<Taken, ProjectError> {
+    let Some(last) = events.last() else { return Ok(Taken::In) };
     let mut tx = TenantTx::begin(database, tenant).await?;
-    if checkpoint::lock(&mut tx, projection.name()).await? != from {
-        return Ok(());
+    let Some(position) = checkpoint::try_lock(&mut tx, projection.name()).await? else {
+        return Ok(Taken::Locked);
+    };
+    if position != from {
+        return Ok(Taken::In);
     }
     projection.project(&mut tx, events).await?;
     checkpoint::advance(&mut tx, projection.name(), last.position).await?;
     tx.commit().await?;
     metrics::counter!("annals_projection_events_total", "projection" => projection.name())
         .increment(events.len() as u64);
-    Ok(())
+    Ok(Taken::In)
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> ProjectError {
+    let message = match panic.downcast::<String>() {
+        Ok(message) => *message,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("without a message").to_owned(),
+    };
+    ProjectError::Panicked(message)
 }

@@ -51,7 +51,13 @@ pub async fn rebuild(
     if !projection.is_rebuildable() {
         return Err(not_rebuildable(projection.name()).into());
     }
+    checkpoint::create(database, tenant, &[projection.name()]).await?;
     let mut tx = TenantTx::begin(database, tenant).await?;
+    // The pool's limits are for requests. Emptying a big table, or waiting for another rebuild, takes longer.
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .execute(&mut *tx)
+        .await
+        .map_err(database_error)?;
     checkpoint::lock(&mut tx, projection.name()).await?;
     projection.forget(&mut tx).await?;
     let mut position = 0;

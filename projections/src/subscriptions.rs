@@ -21,7 +21,7 @@ use sqlx::types::Json;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records},
+    fold::{Fold, FoldError, Table, at_most_bigint, records},
 };
 
 /// The projection.
@@ -120,7 +120,7 @@ impl Fold for Subscriptions {
         let change = change(event)?;
         if let Some(terms) = change.terms {
             row.plan = terms.plan.as_str().to_owned();
-            row.events_per_month = terms.events_per_month;
+            row.events_per_month = at_most_bigint(terms.events_per_month);
             row.seats = terms.seats;
             row.overage = overage_name(terms.overage).to_owned();
         }

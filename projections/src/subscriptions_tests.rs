@@ -69,3 +69,11 @@ fn seats_are_counted_and_a_new_plan_keeps_them() {
     assert_eq!((row.plan.as_str(), row.overage.as_str(), row.seats_taken), ("pro", "billed", 1));
     assert_eq!(row.started_at, time("2026-01-31T00:00:00Z"));
 }
+
+#[test]
+fn more_events_than_the_table_can_hold_are_the_most_it_can() {
+    let (mut story, id) = started(None);
+    let terms = Terms { events_per_month: u64::MAX, ..Plan::Enterprise.terms() };
+    story.tell("subscription", id, PlanChanged { terms });
+    assert_eq!(row(&story).events_per_month, i64::MAX as u64);
+}

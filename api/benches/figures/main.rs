@@ -15,6 +15,7 @@ mod quantiles;
 mod server;
 mod size;
 mod stopwatch;
+mod usage;
 
 // What is measured.
 mod commands;

@@ -23,6 +23,8 @@ pub(super) struct Processor {
     pub(super) server: f64,
     /// By PostgreSQL.
     pub(super) postgres: f64,
+    /// By everything else on the machine, the kernel's own threads included: what disturbs the figures.
+    pub(super) others: f64,
 }
 
 impl Memory {
@@ -57,8 +59,10 @@ impl Processor {
                 ticks[(depth + 1).min(2)] += time.reaped;
             }
         }
-        let [load, server, postgres] = ticks.map(|ticks| ticks as f64 / TICKS_PER_SECOND);
-        Self { load, server, postgres }
+        let others = busy().saturating_sub(ticks.iter().sum());
+        let seconds = |ticks: u64| ticks as f64 / TICKS_PER_SECOND;
+        let [load, server, postgres] = ticks.map(seconds);
+        Self { load, server, postgres, others: seconds(others) }
     }
 
     /// The cores in use on average since `before`.
@@ -67,8 +71,24 @@ impl Processor {
             load: (self.load - before.load) / seconds,
             server: (self.server - before.server) / seconds,
             postgres: (self.postgres - before.postgres) / seconds,
+            // The kernel counts the two a little apart.
+            others: ((self.others - before.others) / seconds).max(0.0),
         }
     }
+}
+
+/// Ticks that all cores have been busy for.
+fn busy() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // User, nice, system, idle, waiting for disks, interrupts, soft interrupts; what follows is other machines'.
+    ticks.iter().take(7).sum::<u64>() - ticks.iter().skip(3).take(2).sum::<u64>()
 }
 
 /// A process's place in the tree and its ticks.

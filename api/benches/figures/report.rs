@@ -78,8 +78,17 @@ impl Report {
         let heads = ["figure", "measured", "peer", "ratio", "at least", "aim", "verdict", "p50", "p99"];
         table(&mut text, &heads, self.figures.iter().map(figure_row).collect());
         text += "\n";
-        let heads =
-            ["everything timed", "rate", "seconds", "p50", "p99", "cores: load", "server", "PostgreSQL"];
+        let heads = [
+            "everything timed",
+            "rate",
+            "seconds",
+            "p50",
+            "p99",
+            "cores: load",
+            "server",
+            "PostgreSQL",
+            "others",
+        ];
         table(&mut text, &heads, self.measurements.iter().map(measurement_row).collect());
         text += "\n";
         for note in &self.notes {
@@ -110,7 +119,7 @@ fn measurement_row(measurement: &Measurement) -> Vec<String> {
     let Measurement { what, rate, unit, seconds, latencies, cores, .. } = measurement;
     let mut row = vec![what.clone(), amount(*rate, unit), format!("{seconds:.2}")];
     row.extend(quantile_cells(*latencies));
-    row.extend([cores.load, cores.server, cores.postgres].map(|cores| format!("{cores:.2}")));
+    row.extend([cores.load, cores.server, cores.postgres, cores.others].map(|cores| format!("{cores:.2}")));
     row
 }
 

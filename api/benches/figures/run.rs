@@ -20,6 +20,7 @@ use super::{
     stopwatch::Done,
     tenants::found,
     tracking::{repeat, track},
+    usage::Usage,
     visibility::probe,
 };
 
@@ -35,10 +36,13 @@ pub(super) async fn run(size: &Size, json: Option<&Path>) -> anyhow::Result<()> 
     let machine = format!("{}, {}", machine(), postgres.describe().await?);
     let ready =
         format!("The server was ready {:.1} s after its first start.", server.ready_after.as_secs_f64());
-    let mut run = Run { size, server, postgres, figures: vec![], measurements: vec![], notes: vec![ready] };
+    let bearer = server.sign_in().await?;
+    let mut run =
+        Run { size, server, bearer, postgres, figures: vec![], measurements: vec![], notes: vec![ready] };
     run.tracking().await?;
     run.rebuilding().await?;
     run.commands().await?;
+    run.growth();
     run.memory();
     let Run { server, figures, measurements, notes, .. } = run;
     server.stop()?;
@@ -50,6 +54,8 @@ pub(super) async fn run(size: &Size, json: Option<&Path>) -> anyhow::Result<()> 
 struct Run<'a> {
     size: &'a Size,
     server: Server,
+    /// The demo tenant's owner, signed in.
+    bearer: String,
     postgres: Postgres,
     figures: Vec<Figure>,
     measurements: Vec<Measurement>,
@@ -90,8 +96,10 @@ impl Run<'_> {
         let last = copy_in(&mut connection, &template, rows, rows).await?;
         let last = self.record("COPY in, one transaction", "rows/s", last);
 
-        let kept = self.postgres.tracked(tenant).await? - before;
-        ensure!(kept == sent, "{sent} tracked events were accepted, and the journal has {kept}");
+        let kept = self.postgres.tracked(tenant).await?;
+        ensure!(kept == before + sent, "of {sent} accepted events the journal has {}", kept - before);
+        let used = Usage::read(&self.server, &self.bearer).await?.total;
+        ensure!(used == kept, "the journal has {kept} tracked events, and {used} are counted as used");
         self.ratio("tracked events over HTTP, batches of 500", best, first.rate.max(last.rate), 0.35, 0.6);
         Ok(())
     }
@@ -107,11 +115,14 @@ impl Run<'_> {
             ensure!(out.count == events, "COPY read {} of {events} events", out.count);
             copied = copied.max(self.record("COPY out", "rows/s", out).rate);
         }
+        let before = Usage::read(&self.server, &self.bearer).await?;
         let mut of_usage = None;
         for projection in ["audit", "tracked_events", "usage"] {
             let rebuilt = rebuild(&self.server, projection, tenant, events).await?;
             of_usage = Some(self.record(&format!("rebuild of {projection}"), "events/s", rebuilt));
         }
+        let after = Usage::read(&self.server, &self.bearer).await?;
+        ensure!(after == before, "rebuilding has changed the usage from {before:?} to {after:?}");
         self.ratio("rebuild of a projection (usage)", of_usage, copied, 0.25, 0.5);
         Ok(())
     }
@@ -119,7 +130,7 @@ impl Run<'_> {
     /// New tenants, commands to them and to one of them, stock postgres-es, and visibility at half the load.
     async fn commands(&mut self) -> anyhow::Result<()> {
         let Size { tenants, commands, load, warm_up, probes, .. } = *self.size;
-        let bearer = self.server.sign_in().await?;
+        let bearer = self.bearer.clone();
         found(&self.server, &bearer, "warm-up", tenants / 10).await?;
         let (founded, done) = found(&self.server, &bearer, "company", tenants + PROBED).await?;
         let new = self.record("new tenants, until readable", "tenants/s", done);
@@ -130,8 +141,8 @@ impl Run<'_> {
         let what = "stock postgres-es, 200 aggregates, 16 tasks";
         let done = stock.run(commands, load).await?;
         let mut peer = self.record(what, "commands/s", done).rate;
-        let spread = self.load("commands, all tenants, 16 connections", &bearer, all).await?;
-        let single = self.load("commands, one tenant, 16 connections", &bearer, &all[..1]).await?;
+        let spread = self.load("commands, all tenants, 16 connections", all).await?;
+        let single = self.load("commands, one tenant, 16 connections", &all[..1]).await?;
         let done = stock.run(commands, load).await?;
         peer = peer.max(self.record(what, "commands/s", done).rate);
 
@@ -151,18 +162,30 @@ impl Run<'_> {
     }
 
     /// Commands as fast as they are answered; each must have made one event.
-    async fn load(&mut self, what: &str, bearer: &str, tenants: &[TenantId]) -> anyhow::Result<Measurement> {
+    async fn load(&mut self, what: &str, tenants: &[TenantId]) -> anyhow::Result<Measurement> {
         let Size { commands, load, warm_up, .. } = *self.size;
-        run_commands(&self.server, bearer, tenants, commands, warm_up, None).await?;
+        run_commands(&self.server, &self.bearer, tenants, commands, warm_up, None).await?;
         self.postgres.caught_up().await?;
         let before = self.postgres.events(tenants).await?;
-        let done = run_commands(&self.server, bearer, tenants, commands, load, None).await?;
+        let done = run_commands(&self.server, &self.bearer, tenants, commands, load, None).await?;
         let events = self.postgres.events(tenants).await? - before;
         ensure!(events == done.count, "{} commands made {events} events", done.count);
         let loaded = self.record(what, "commands/s", done);
         let seconds = self.seconds_to_catch_up().await?;
         self.notes.push(format!("{what}: the read models had them {seconds:.1} s after the last answer."));
         Ok(loaded)
+    }
+
+    /// What this does not measure: it takes ten million events.
+    fn growth(&mut self) {
+        self.figures.push(Figure {
+            what: "append cost at 10 M events and 10 k tenants, to 100 k and 10",
+            measured: None,
+            unit: "x",
+            peer: None,
+            goal: Goal::Within { least: 1.3, aim: 1.1 },
+            latencies: None,
+        });
     }
 
     fn memory(&mut self) {

@@ -1,6 +1,6 @@
 //! The demo tenant that `annals serve --demo` comes with: made through the same use cases as any other.
 
-use std::{fs, path::Path};
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use application::{
     api_keys,
@@ -61,7 +61,9 @@ pub(super) async fn prepare(app: &App, data_dir: &Path) -> anyhow::Result<Demo> 
     }
     let demo = make(app).await?;
     let unfinished = file.with_extension("new");
-    fs::write(&unfinished, serde_json::to_string_pretty(&demo)?)?;
+    let mut written =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    written.write_all(&serde_json::to_vec_pretty(&demo)?)?;
     fs::rename(unfinished, file)?;
     Ok(demo)
 }
@@ -102,7 +104,7 @@ async fn user(app: &App, platform: &Ctx, email: &str, name: &str) -> anyhow::Res
     let user = app.journal.holder(TenantId::PLATFORM, ClaimKind::Email, email.as_str()).await?;
     let user: UserId = user.ok_or_else(|| anyhow::anyhow!("{email} was registered and is not there"))?.into();
     let token = app.tokens.verification(VerificationToken { user, generation: 1 });
-    users::verify_email(platform, app, &token).await?;
+    users::verify_email(platform, app, &token, None).await?;
     Ok(users::account(platform, app, user).await?)
 }
 
@@ -126,7 +128,7 @@ async fn invite(
     if let Some(earlier) = app.journal.holder(ctx.tenant, ClaimKind::Invitation, email.as_str()).await? {
         return Ok(Some(earlier.into()));
     }
-    let invite = Invite { email, role, workspace_ids: vec![], valid_for: TimeDelta::days(30) };
+    let invite = Invite { email, role, valid_for: TimeDelta::days(30) };
     match invitations::invite(ctx, app, invite).await {
         Ok(written) => Ok(Some(written.value)),
         Err(application::error::Error::Refused { code: "already_member", .. }) => Ok(None),

@@ -10,7 +10,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Config, telemetry, track};
+use crate::{
+    config::Config,
+    telemetry::{self, Reader},
+    track,
+};
 
 /// An event-sourced backend for multi-tenant B2B SaaS: tenants, members, invitations, subscriptions, usage and audit
 /// on one immutable journal per tenant.
@@ -44,6 +48,17 @@ enum Command {
     Openapi,
 }
 
+impl Command {
+    fn reader(&self) -> Reader {
+        match self {
+            Self::Serve(_) | Self::Api | Self::Worker => Reader::Machine,
+            Self::Migrate | Self::Rebuild(_) | Self::Admin(_) | Self::Track(_) | Self::Openapi => {
+                Reader::Person
+            }
+        }
+    }
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -57,7 +72,7 @@ pub fn main() -> ExitCode {
             Command::Openapi => serve::print_openapi()?,
             command => {
                 let config = Config::load()?;
-                telemetry::start(&config.log)?;
+                telemetry::start(&config.log, command.reader())?;
                 match command {
                     Command::Serve(args) => serve::serve(config, args).await?,
                     Command::Api => serve::api(config).await?,

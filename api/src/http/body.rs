@@ -16,8 +16,8 @@
 //!
 //! gives the struct, [`FromJson`] for [`Json<Register>`](Json), and the schema for
 //! OpenAPI. A field that may be missing or `null` is an `Option`. After the name may stand `[deny_unknown]`, for bodies
-//! where a typo would be dangerous (any unknown field, or none at all, is then a fault), and `[limit = 4 << 20]` for
-//! another limit than 64 KiB. A body can be a field of another.
+//! where a typo would be dangerous (any unknown field, or none at all, is then a fault; with `[known_or_none]` none is
+//! fine), and `[limit = 4 << 20]` for another limit than 64 KiB. A body can be a field of another.
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Bytes};
 use futures_util::future::LocalBoxFuture;
@@ -138,8 +138,13 @@ macro_rules! body {
     };
     (@limit limit = $limit:expr) => { const LIMIT: usize = $limit; };
     (@limit deny_unknown) => {};
+    (@limit known_or_none) => {};
     (@deny limit $fields:ident $findings:ident) => {};
-    (@deny deny_unknown $fields:ident $findings:ident) => { $fields.deny_unknown($findings); };
+    (@deny deny_unknown $fields:ident $findings:ident) => {
+        $fields.deny_none($findings);
+        $fields.deny_unknown($findings);
+    };
+    (@deny known_or_none $fields:ident $findings:ident) => { $fields.deny_unknown($findings); };
 }
 
 pub(crate) use body;

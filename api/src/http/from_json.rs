@@ -72,14 +72,17 @@ impl<'b> Fields<'b> {
         })
     }
 
-    /// Notes every field that was not taken, and that none was: a typo would otherwise pass for a wish to change
-    /// nothing.
+    /// Notes every field that was not taken: a typo would otherwise pass for a wish to change nothing.
     pub fn deny_unknown(self, findings: &mut Findings) {
         for (key, _) in self.entries.iter().filter(|(_, json)| json.is_some()) {
             findings.within(key, |findings| {
                 findings.add(Invalid::new("unknown_field", "is not a field of this body"))
             });
         }
+    }
+
+    /// Notes if there is no field at all.
+    pub fn deny_none(&self, findings: &mut Findings) {
         if self.entries.is_empty() {
             findings.add(Invalid::new("nothing_given", "must have at least one field"));
         }

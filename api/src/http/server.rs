@@ -72,8 +72,9 @@ pub fn app(
         .app_data(Data::new(Routes::of(&document)))
         .app_data(Data::new(Document(text.into())))
         .default_service(web::to(unknown_route))
-        .wrap(from_fn(edge))
         .wrap(Compress::default())
+        // Outermost, so that what compression refuses is a problem too.
+        .wrap(from_fn(edge))
 }
 
 /// The document of `features` alone, without a server.

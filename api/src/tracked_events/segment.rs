@@ -72,7 +72,7 @@ struct Message<'a> {
 
 /// An id: a text, or a number, which clients send too.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an id must be a text or a number")]
 enum Id {
     Text(String),
     Number(serde_json::Number),
@@ -83,6 +83,10 @@ pub(super) fn parse(raw: &RawValue, delivery: &Delivery) -> Result<EventTracked,
     if raw.get().len() > MAX_BYTES {
         let detail = format!("an event may have at most {MAX_BYTES} bytes");
         return Err(Rejection { message_id: message_id_of(raw), code: "event_too_large", detail });
+    }
+    if !raw.get().starts_with('{') {
+        let detail = "an event must be an object".to_owned();
+        return Err(Rejection { message_id: None, code: "malformed_event", detail });
     }
     let mut message: Message<'_> = serde_json::from_str(raw.get()).map_err(|error| Rejection {
         message_id: message_id_of(raw),

@@ -215,6 +215,11 @@ async fn give_back(tx: &mut TenantTx, release: &Release) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a commit was ended so that another, with which it was in a deadlock, can go on.
+pub(super) fn gave_way(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<sqlx::Error>().is_some_and(is_conflict)
+}
+
 /// Whether another writer has taken a position or a sequence meanwhile.
 fn is_conflict(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };

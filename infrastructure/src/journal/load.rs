@@ -1,6 +1,6 @@
 //! Reading streams for a decision.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use application::{
     error::Error,
@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::{database::database_error, tenant_tx::TenantTx};
 
-/// The streams' snapshots and the events after them, in one round trip, in the order asked for.
+/// The streams' snapshots and the events after them, in one round trip, in the order asked for; one that is
+/// asked for twice is given once.
 pub(super) async fn histories(tx: &mut TenantTx, streams: &[StreamId]) -> Result<Vec<History>, Error> {
     let ids: Vec<Uuid> = streams.iter().map(|stream| stream.id).collect();
     let rows = sqlx::query!(
@@ -27,9 +28,14 @@ pub(super) async fn histories(tx: &mut TenantTx, streams: &[StreamId]) -> Result
                FROM unnest($2) AS asked (stream_id)
                LEFT JOIN snapshots AS snapshot
                    ON snapshot.tenant_id = $1 AND snapshot.stream_id = asked.stream_id
-               JOIN events AS event
-                   ON event.tenant_id = $1 AND event.stream_id = asked.stream_id
-                  AND event.sequence > coalesce(snapshot.sequence, 0)
+               CROSS JOIN LATERAL (
+                   SELECT stream_id, sequence, event_type, payload
+                   FROM events
+                   WHERE tenant_id = $1 AND stream_id = asked.stream_id
+                     AND sequence > coalesce(snapshot.sequence, 0)
+                   -- A fence: without it the planner may join by reading the tenant's whole journal.
+                   OFFSET 0
+               ) AS event
            ) AS past
            ORDER BY stream_id, event_type IS NOT NULL, sequence"#,
         tx.tenant().uuid(),
@@ -48,11 +54,12 @@ pub(super) async fn histories(tx: &mut TenantTx, streams: &[StreamId]) -> Result
             Some(event_type) => history.events.push(PastEvent { event_type, payload: row.payload.0 }),
         }
     }
-    let history = |stream: &StreamId| {
+    let mut asked = HashSet::with_capacity(streams.len());
+    let mut history = |stream: &StreamId| {
         let history = found.remove(&stream.id).unwrap_or_else(|| empty(stream.id));
-        History { stream: stream.clone(), ..history }
+        asked.insert(stream.id).then(|| History { stream: stream.clone(), ..history })
     };
-    Ok(streams.iter().map(history).collect())
+    Ok(streams.iter().filter_map(&mut history).collect())
 }
 
 fn empty(id: Uuid) -> History {

@@ -41,6 +41,7 @@ pub struct PgJournal {
     database: Database,
     lanes: Lanes,
     growth: Growth,
+    clock: fn() -> DateTime<Utc>,
 }
 
 /// Where a tenant's journal ends, while its row is locked.
@@ -53,13 +54,21 @@ struct Head {
 impl PgJournal {
     /// The journal in `database`; `growth` is told of every commit.
     pub fn new(database: Database, growth: Growth) -> Self {
-        Self { database, lanes: Lanes::default(), growth }
+        Self { database, lanes: Lanes::default(), growth, clock: Utc::now }
+    }
+
+    /// The same journal by another clock.
+    #[cfg(feature = "test-support")]
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> DateTime<Utc>) -> Self {
+        Self { clock, ..self }
     }
 
     async fn attempt(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<Attempt, Error> {
         let mut tx = TenantTx::begin(&self.database, ctx.tenant).await?;
-        let now = ctx.now.trunc_subsecs(6);
-        let head = append::lock_head(&mut tx, now).await?;
+        let head = append::lock_head(&mut tx, (self.clock)()).await?;
+        // Read only now: a request may have waited long, and decisions are made in the journal's order.
+        let now = (self.clock)().trunc_subsecs(6);
         let histories = load::histories(&mut tx, streams).await?;
         let mut work = Work::new(now, histories);
         decide(&mut work)?;
@@ -91,8 +100,12 @@ impl Journal for PgJournal {
     async fn transact(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<u64, Error> {
         let _turn = self.lanes.enter(ctx.tenant).await?;
         for _ in 0..ATTEMPTS {
-            if let Attempt::Done(position) = self.attempt(ctx, streams, decide).await? {
-                return Ok(position);
+            match self.attempt(ctx, streams, decide).await {
+                Ok(Attempt::Done(position)) => return Ok(position),
+                Ok(Attempt::Conflict) => {}
+                // Two tenants wanted each other's claims, and PostgreSQL chose this one to give way.
+                Err(Error::Internal(error)) if append::gave_way(error.as_ref()) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(Error::VersionConflict)

@@ -1,8 +1,9 @@
-use std::path::PathBuf;
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::PathBuf};
 
 use application::mail::{Mail, MailError, Mailer};
 use async_trait::async_trait;
 use lettre::message::Mailbox;
+use tokio::io::AsyncWriteExt;
 
 use super::{failed, message};
 
@@ -15,7 +16,8 @@ pub struct FolderMailer {
 impl FolderMailer {
     /// Mails from `from` into `folder`, which is made if it is missing.
     pub fn new(folder: PathBuf, from: Mailbox) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
+        // Mails hold links that are as good as passwords.
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self { folder, from })
     }
 }
@@ -28,7 +30,11 @@ impl Mailer for FolderMailer {
         // half of one.
         let file = self.folder.join(format!("{}.eml", mail.message_id));
         let unfinished = file.with_extension("new");
-        tokio::fs::write(&unfinished, message).await.map_err(failed)?;
+        let mut options = tokio::fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut written = options.open(&unfinished).await.map_err(failed)?;
+        written.write_all(&message).await.map_err(failed)?;
+        written.sync_all().await.map_err(failed)?;
         tokio::fs::rename(unfinished, file).await.map_err(failed)
     }
 }

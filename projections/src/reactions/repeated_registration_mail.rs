@@ -37,7 +37,10 @@ impl Job for RepeatedRegistrationMail {
         } else {
             let token = VerificationToken { user: user_id, generation: account.generation };
             let link = office.link("verify-email", &office.tokens.verification(token));
-            format!("Its address is not confirmed yet. Please open this link:\n\n{link}")
+            format!(
+                "Its address is not confirmed yet. If it was you, open this link; it asks for the password that you\n\
+                     chose, because somebody else may have registered with your address:\n\n{link}"
+            )
         };
         let text = format!(
             "Hello {name},\n\
