@@ -143,6 +143,35 @@ pub(crate) async fn advance(tx: &mut TenantTx, projection: &str, position: u64) 
     .map_err(database_error)
 }
 
+/// Moves those of the checkpoints that stand at `from` and that nobody else has to `position`; tells which.
+pub(crate) async fn pass(
+    database: &Database,
+    tenant: TenantId,
+    projections: &[&str],
+    from: u64,
+    position: u64,
+) -> Result<Vec<String>, Error> {
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    let passed = sqlx::query_scalar!(
+        "UPDATE projection_checkpoints SET position = $4, error = NULL
+         WHERE tenant_id = $1 AND projection IN (
+             SELECT projection FROM projection_checkpoints
+             WHERE tenant_id = $1 AND projection = ANY($2) AND position = $3
+             FOR UPDATE SKIP LOCKED
+         )
+         RETURNING projection",
+        tenant.uuid(),
+        projections as &[&str],
+        from as i64,
+        position as i64
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(database_error)?;
+    tx.commit().await?;
+    Ok(passed)
+}
+
 /// Notes what the last attempt failed with, for operators to see. If somebody else is at another attempt, theirs counts.
 pub(crate) async fn note_failure(
     database: &Database,

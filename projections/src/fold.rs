@@ -105,6 +105,9 @@ pub trait Projection: Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
 
+    /// Whether it has anything to do with these events. Where it has not, its checkpoint just passes them.
+    fn concerns(&self, events: &[RecordedEvent]) -> bool;
+
     /// Takes in events of the transaction's tenant, in order.
     async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError>;
 
@@ -164,6 +167,11 @@ pub(crate) fn fold<F: Fold>(
 impl<F: Table> Projection for F {
     fn name(&self) -> &'static str {
         F::NAME
+    }
+
+    fn concerns(&self, events: &[RecordedEvent]) -> bool {
+        // What it can't read concerns it too: it fails on that where failures are handled.
+        events.iter().any(|event| !matches!(F::key(event), Ok(None)))
     }
 
     async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {

@@ -149,7 +149,12 @@ impl Projector {
         if !new.is_empty() {
             checkpoint::create(&self.database, tenant, &new).await?;
         }
-        for projection in behind {
+        let Some(last) = events.last().map(|event| event.position) else { return Ok(false) };
+        let (bystanders, concerned): (Vec<_>, Vec<_>) = behind
+            .into_iter()
+            .partition(|projection| position(**projection) == from && !projection.concerns(&events));
+        self.pass(tenant, &bystanders, from, last).await?;
+        for projection in concerned {
             let from = position(*projection);
             let unseen = &events[events.partition_point(|event| event.position <= from)..];
             if unseen.is_empty() {
@@ -163,7 +168,26 @@ impl Projector {
                 Err(error) => self.back_off(tenant, projection.name(), &error).await?,
             }
         }
-        Ok(true)
+        Ok(last < head)
+    }
+
+    /// Moves, in one commit, the checkpoints of projections that events up to `last` do not concern.
+    async fn pass(
+        &self,
+        tenant: TenantId,
+        bystanders: &[&&'static dyn Projection],
+        from: u64,
+        last: u64,
+    ) -> Result<(), Error> {
+        let names: Vec<&'static str> = bystanders.iter().map(|projection| projection.name()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let passed = checkpoint::pass(&self.database, tenant, &names, from, last).await?;
+        for name in names.into_iter().filter(|name| !passed.iter().any(|passed| passed == name)) {
+            self.leave_alone(tenant, name, ELSEWHERE);
+        }
+        Ok(())
     }
 
     fn is_left_alone(&self, tenant: TenantId, projection: &'static str) -> bool {

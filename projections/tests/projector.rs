@@ -63,6 +63,10 @@ impl Projection for Probe {
         self.name
     }
 
+    fn concerns(&self, _: &[RecordedEvent]) -> bool {
+        true
+    }
+
     async fn project(&self, _: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
         assert!(!self.panics.load(Ordering::SeqCst), "{} events are too many", events.len());
         Ok(())

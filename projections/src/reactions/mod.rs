@@ -90,6 +90,10 @@ impl Projection for Reactions {
         Self::NAME
     }
 
+    fn concerns(&self, events: &[RecordedEvent]) -> bool {
+        events.iter().any(|event| JOBS.iter().any(|kind| !matches!((kind.when)(event), Ok(None))))
+    }
+
     async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
         let mut new = Vec::new();
         for event in events {

@@ -1,0 +1,33 @@
+//! The whole of Annals over real HTTP: a server and a database for each test.
+//!
+//! They need the servers of `scripts/with-test-servers`; `make test` runs them with all other tests.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+// What tests stand on.
+mod actors;
+mod app;
+mod client;
+mod history;
+mod mails;
+mod process;
+mod tables;
+
+// People, and what they belong to.
+mod invitations;
+mod members;
+mod sign_up;
+mod tenants;
+
+// What they send, and what is made of it.
+mod projections;
+mod tracking;
+
+// What holds for every route.
+mod access_matrix;
+mod errors;
+mod isolation;
+mod openapi;
+
+// The binary, and how it is built.
+mod architecture;
+mod processes;
