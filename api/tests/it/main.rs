@@ -19,8 +19,11 @@ mod sign_up;
 mod tenants;
 
 // What they send, and what is made of it.
+mod api_keys;
 mod projections;
+mod quotas;
 mod tracking;
+mod usage;
 
 // What holds for every route.
 mod access_matrix;
