@@ -192,8 +192,8 @@ async fn failed_jobs(
     Ok(listing.answer(page))
 }
 
-async fn tenant(annals: &Annals, tenant: TenantId, min_position: u64) -> Result<Data<TenantRow>, Problem> {
-    let (row, position) = projections::tenants::of_id(&annals.database, tenant, min_position).await?;
+async fn tenant(annals: &Annals, tenant: TenantId, position: u64) -> Result<Data<TenantRow>, Problem> {
+    let row = projections::tenants::after_write(&annals.database, tenant, position).await?;
     let sequence = row.sequence;
     Ok(Data::new(row).at(position).sequence(sequence))
 }

@@ -105,8 +105,9 @@ async fn change(
     body: Json<TenantChange>,
 ) -> Result<Data<TenantRow>, Problem> {
     let TenantChange { name, slug } = body.value;
-    let written = tenants::change(&member.ctx, &annals.app, name, slug, &expected.0).await?;
-    let (row, position) = projections::tenants::get(&member.ctx, &annals.database, written.position).await?;
+    let Member { ctx } = member;
+    let written = tenants::change(&ctx, &annals.app, name, slug, &expected.0).await?;
+    let row = projections::tenants::after_write(&annals.database, ctx.tenant, written.position).await?;
     let sequence = row.sequence;
-    Ok(Data::new(row).at(position).sequence(sequence))
+    Ok(Data::new(row).at(written.position).sequence(sequence))
 }

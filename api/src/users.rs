@@ -16,7 +16,7 @@ use crate::{
     http::{
         answer::Data,
         body::{Json, body},
-        fields::{NewPassword, PresentedPassword},
+        fields::NewPassword,
         problem::Problem,
     },
     limited::{self, SIGN_IN, SIGN_UP},
@@ -43,8 +43,9 @@ body! {
     pub struct VerifyEmail {
         /// The token.
         pub token: String,
-        /// The password chosen; needed only if the address was registered more than once (`password_needed`).
-        pub password: Option<PresentedPassword>,
+        /// The account's password from now on; needed only if the address was registered more than once
+        /// (`password_needed`), when nobody can tell whose password it has.
+        pub password: Option<NewPassword>,
     }
 }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 use domain::{
     ctx::Ctx,
     ids::UserId,
-    invalid::Invalid,
     text::{Email, Name},
-    users::{Account, User, UserCommand, UserReason, UserRegistered},
+    users::{Account, User, UserCommand, UserReason, UserRegistered, VerifiedPassword},
 };
 use secrecy::SecretSlice;
 
@@ -18,9 +17,6 @@ use crate::{
 
 /// The name that a user's password hash is kept under.
 pub(crate) const PASSWORD: &str = "password";
-
-/// How many registrations of an unverified address are told apart.
-const MOST_REGISTRATIONS: u32 = 5;
 
 /// Mails that one address gets sent at the wish of somebody who has not signed in.
 const MAILS_TO_ADDRESS: Policy =
@@ -59,7 +55,7 @@ async fn try_register(
 ) -> Result<UserId, Error> {
     let user_id = UserId::random();
     if let Some(holder) = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await? {
-        register_again(ctx, app, holder.into(), hash).await?;
+        app.execute::<User>(ctx, holder, UserCommand::RepeatRegistration).await?;
         return Ok(user_id);
     }
     app.transact(ctx, &[stream::<User>(user_id)], |work| {
@@ -73,24 +69,9 @@ async fn try_register(
     Ok(user_id)
 }
 
-/// Notes a further registration. Before the address is verified nobody can tell whose it is, so each registration's
-/// password is kept, and verifying takes one of them: who opens the mail's link chooses their own.
-async fn register_again(ctx: &Ctx, app: &App, user: UserId, hash: &SecretSlice<u8>) -> Result<(), Error> {
-    app.transact(ctx, &[stream::<User>(user)], |work| {
-        work.execute::<User>(user, UserCommand::RepeatRegistration)?;
-        let account = work.state::<User>(user)?.account().filter(|account| !account.verified);
-        let registration = account.map(|account| account.registrations);
-        if let Some(registration) = registration.filter(|number| *number <= MOST_REGISTRATIONS) {
-            work.keep_secret(user, password_of(registration), hash.clone());
-        }
-        Ok(())
-    })
-    .await
-    .map(drop)
-}
-
-/// Takes the token of a verification mail as proof of the address. If it was registered more than once, `password` says
-/// whose registration it was; that password is the account's from then on.
+/// Takes the token of a verification mail as proof of the address. If the address was registered more than once, nobody
+/// can tell whose password the account has: then who opens the mail's link chooses it, so that nobody can prepare an
+/// account for somebody else.
 pub async fn verify_email(
     ctx: &Ctx,
     app: &App,
@@ -99,49 +80,21 @@ pub async fn verify_email(
 ) -> Result<UserId, Error> {
     let VerificationToken { user, generation } =
         app.tokens.open_verification(token).ok_or(UserReason::LinkOutdated)?;
-    let person: User = app.load(ctx.tenant, user).await?;
-    let contested = person.account().filter(|account| !account.verified && account.registrations > 1);
-    let chosen = match (contested, password) {
-        (Some(account), Some(password)) => Some(chosen(app, ctx, account, password).await?),
-        _ => None,
+    let chosen = match password {
+        Some(password) => Some(app.passwords.hash(password).await?),
+        None => None,
     };
     app.transact(ctx, &[stream::<User>(user)], |work| {
-        let registration = chosen.as_ref().map(|(registration, _)| *registration);
-        work.execute::<User>(user, UserCommand::Verify { generation, registration })?;
-        if let Some((_, hash)) = &chosen {
+        let password = if chosen.is_some() { VerifiedPassword::Chosen } else { VerifiedPassword::Unchanged };
+        let verified = work.execute::<User>(user, UserCommand::Verify { generation, password })?;
+        // A token that has served its purpose must not set another password.
+        if let (Some(hash), false) = (&chosen, verified.is_empty()) {
             work.keep_secret(user, PASSWORD, hash.clone());
         }
         Ok(())
     })
     .await?;
     Ok(user)
-}
-
-/// The registration whose password this is, and the password's hash.
-async fn chosen(
-    app: &App,
-    ctx: &Ctx,
-    account: &Account,
-    password: &Password,
-) -> Result<(u32, SecretSlice<u8>), Error> {
-    for registration in 1..=account.registrations.min(MOST_REGISTRATIONS) {
-        let name = password_of(registration);
-        let hash = app.journal.secret(ctx.tenant, account.user_id.uuid(), &name).await?;
-        if let Some(hash) = hash
-            && app.passwords.verify(password, Some(hash.clone())).await?
-        {
-            return Ok((registration, hash));
-        }
-    }
-    Err(Error::field(
-        "/password",
-        Invalid::new("wrong_password", "is not one that this address was registered with"),
-    ))
-}
-
-/// The name that the password of a registration is kept under; the first one's is the account's.
-fn password_of(registration: u32) -> String {
-    if registration == 1 { PASSWORD.to_owned() } else { format!("{PASSWORD} {registration}") }
 }
 
 /// Sends another verification mail, if there is an account with this address that needs one. The caller can't tell.

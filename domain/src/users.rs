@@ -42,7 +42,7 @@ pub struct Account {
     /// Which of the verification mails sent holds the valid link; 1 is the one sent at registration.
     pub generation: u32,
     /// How often somebody has registered with the address before it was verified. More than once: by different people,
-    /// perhaps, so that verifying takes the password of one of the registrations as well.
+    /// perhaps, so that whoever opens the mail's link has to choose the password.
     pub registrations: u32,
     /// Whether they administer the installation.
     pub administrator: bool,
@@ -61,8 +61,8 @@ pub enum UserCommand {
     Verify {
         /// The generation that the link carries.
         generation: u32,
-        /// Whose password was shown with it: the registration's number, from 1.
-        registration: Option<u32>,
+        /// What becomes of the account's password.
+        password: VerifiedPassword,
     },
     /// Record that somebody was not let in.
     RefuseSignIn {
@@ -71,6 +71,15 @@ pub enum UserCommand {
     },
     /// Let them administer the installation.
     GrantAdministrator,
+}
+
+/// What becomes of a password when the address is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifiedPassword {
+    /// It stays the one that was chosen at registration.
+    Unchanged,
+    /// Who opened the mail's link has chosen one.
+    Chosen,
 }
 
 /// Why a sign-in was refused.
@@ -120,8 +129,8 @@ pub enum UserReason {
     /// There is no such user.
     #[error("there is no such user")]
     Unknown,
-    /// The address was registered more than once: the password of one of the registrations is needed, too.
-    #[error("the address was registered more than once; the password chosen is needed, too")]
+    /// The address was registered more than once, so nobody knows whose password the account has.
+    #[error("the address was registered more than once; choose the account's password along with the token")]
     PasswordNeeded,
     /// The link is from an older mail.
     #[error("the link is outdated; use the one in the newest mail")]
@@ -168,7 +177,9 @@ impl Decide for User {
             (Self::Active(account), Verify { generation, .. }) if generation != account.generation => {
                 return Err(UserReason::LinkOutdated);
             }
-            (Self::Active(account), Verify { registration: None, .. }) if account.registrations > 1 => {
+            (Self::Active(account), Verify { password: VerifiedPassword::Unchanged, .. })
+                if account.registrations > 1 =>
+            {
                 return Err(UserReason::PasswordNeeded);
             }
             (Self::Active(_), Verify { .. }) => vec![EmailVerified {}.into()],

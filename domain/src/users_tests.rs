@@ -32,18 +32,18 @@ fn after(events: Vec<UserEvent>) -> User {
 }
 
 fn verify(generation: u32) -> UserCommand {
-    UserCommand::Verify { generation, registration: None }
+    UserCommand::Verify { generation, password: VerifiedPassword::Unchanged }
 }
 
 #[test]
-fn an_address_that_was_registered_twice_takes_a_password_to_verify() {
+fn who_verifies_an_address_that_was_registered_twice_chooses_its_password() {
     let contested = || given().given(vec![registered().into(), RegistrationRepeated {}.into()]);
     contested().when(verify(1)).then_expect_error(UserReason::PasswordNeeded);
     contested()
-        .when(UserCommand::Verify { generation: 1, registration: Some(2) })
+        .when(UserCommand::Verify { generation: 1, password: VerifiedPassword::Chosen })
         .then_expect_events(vec![EmailVerified {}.into()]);
     contested()
-        .when(UserCommand::Verify { generation: 2, registration: Some(2) })
+        .when(UserCommand::Verify { generation: 2, password: VerifiedPassword::Chosen })
         .then_expect_error(UserReason::LinkOutdated);
 }
 

@@ -172,7 +172,8 @@ pub(crate) async fn pass(
     Ok(passed)
 }
 
-/// Notes what the last attempt failed with, for operators to see. If somebody else is at another attempt, theirs counts.
+/// Notes what the last attempt failed with, for operators to see. The failed attempt's own lock may be let go only in a
+/// moment, so it is waited for, but not long: if somebody else is at another attempt, theirs counts.
 pub(crate) async fn note_failure(
     database: &Database,
     tenant: TenantId,
@@ -180,17 +181,21 @@ pub(crate) async fn note_failure(
     error: &str,
 ) -> Result<(), Error> {
     let mut tx = TenantTx::begin(database, tenant).await?;
-    if try_lock(&mut tx, projection).await?.is_none() {
-        return Ok(());
-    }
-    sqlx::query!(
+    sqlx::query("SET LOCAL lock_timeout = '500ms'").execute(&mut *tx).await.map_err(database_error)?;
+    let noted = sqlx::query!(
         "UPDATE projection_checkpoints SET error = $3 WHERE tenant_id = $1 AND projection = $2",
         tenant.uuid(),
         projection,
         error
     )
     .execute(&mut *tx)
-    .await
-    .map_err(database_error)?;
-    tx.commit().await
+    .await;
+    match noted {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(()),
+        Err(error) => Err(database_error(error)),
+        Ok(_) => tx.commit().await,
+    }
 }
+
+/// PostgreSQL's code for a lock that was not had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";

@@ -221,13 +221,12 @@ pub async fn of_ids(database: &Database, tenants: &[TenantId]) -> Result<Vec<Ten
 #[path = "tenants_tests.rs"]
 mod tests;
 
-/// One tenant of the directory, for the platform's administrators: the caller has checked that the actor is one. Waits
-/// until the directory has seen `min_position` of the tenant's journal.
-pub async fn of_id(
-    database: &Database,
-    tenant: TenantId,
-    min_position: u64,
-) -> Result<(TenantRow, u64), Error> {
+/// The tenant after a write that reached `position`. The write has happened, so a directory that is behind is no reason to
+/// refuse: it is waited for, and then shown as it is.
+pub async fn after_write(database: &Database, tenant: TenantId, position: u64) -> Result<TenantRow, Error> {
     let ctx = Ctx::system(tenant, DateTime::UNIX_EPOCH);
-    get(&ctx, database, min_position).await
+    match get(&ctx, database, position).await {
+        Err(Error::ReadModelBehind { .. }) => get(&ctx, database, 0).await.map(|(row, _)| row),
+        read => read.map(|(row, _)| row),
+    }
 }

@@ -44,7 +44,7 @@ pub struct ProblemDetails {
     #[schema(example = "Seat limit reached")]
     pub title: String,
     /// The HTTP status.
-    #[schema(example = 402)]
+    #[schema(example = 409)]
     pub status: u16,
     /// What is wrong this time, for people.
     pub detail: String,

@@ -38,8 +38,9 @@ impl Job for RepeatedRegistrationMail {
             let token = VerificationToken { user: user_id, generation: account.generation };
             let link = office.link("verify-email", &office.tokens.verification(token));
             format!(
-                "Its address is not confirmed yet. If it was you, open this link; it asks for the password that you\n\
-                     chose, because somebody else may have registered with your address:\n\n{link}"
+                "Its address is not confirmed yet. If you want the account, open this link and choose its password:\n\
+                 \n\
+                 {link}"
             )
         };
         let text = format!(
