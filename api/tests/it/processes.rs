@@ -33,8 +33,12 @@ async fn a_demo_is_served_administered_and_interrupted() {
         assert!(said.contains(word), "no {word} in: {said}");
     }
     let ada = signed_in(&installation, "ada@demo.example").await;
-    let me = ada.get("/v1/me").await.ok();
-    assert_eq!(me.data()["memberships"][0]["tenant"]["id"], tenant.as_str());
+    // A user's memberships are of many journals, so there is no position to wait for.
+    eventually("the owner's membership", async || {
+        let me = ada.get("/v1/me").await.ok();
+        (me.data()["memberships"][0]["tenant"]["id"] == tenant.as_str()).then_some(())
+    })
+    .await;
     let tenant = format!("/v1/tenants/{tenant}");
     let head = ada.get(&format!("{tenant}/journal?limit=1")).await.ok().position();
     let seen = async |path: &str| ada.get(&format!("{tenant}{path}?min_position={head}")).await.ok();
