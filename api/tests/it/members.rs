@@ -1,5 +1,11 @@
 //! Roles, removals, and the owner that a tenant always has.
 
+use application::{error::Error, workspaces};
+use chrono::Utc;
+use domain::{
+    ctx::{Admission, Ctx},
+    permission::Role,
+};
 use futures_util::future::join;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -116,4 +122,23 @@ async fn a_seat_is_given_back_by_who_goes() {
     assert_eq!(back.text_of("member_id"), leaver.id);
     let path = owner.path(&format!("/members/{}?min_position={}", leaver.id, back.position()));
     assert_eq!(owner.get(&path).await.ok().text_of("role"), "auditor");
+}
+
+/// A request is let in when its head arrives, and carried out when its body has: the commit looks again.
+#[tokio::test]
+async fn who_is_let_in_no_more_changes_nothing_by_a_request_under_way() {
+    let app = TestApp::spawn().await;
+    let owner = app.owner().await;
+    let admin = app.member_of(&owner, "admin").await;
+    let ctx = Ctx {
+        permissions: Role::Admin.permissions(),
+        admission: Admission::Member(admin.id.parse().unwrap()),
+        ..Ctx::system(owner.tenant.parse().unwrap(), Utc::now())
+    };
+    let create = async || workspaces::create(&ctx, &app.annals.app, "Lab".parse().unwrap()).await;
+    create().await.unwrap();
+    set_role(&owner, &owner, &admin.id, "auditor").await.ok();
+    assert!(matches!(create().await, Err(Error::VersionConflict)));
+    owner.delete(&owner.path(&format!("/members/{}", admin.id))).await.expect(StatusCode::NO_CONTENT);
+    assert!(matches!(create().await, Err(Error::Refused { code: "not_found", .. })));
 }
