@@ -80,7 +80,7 @@ pub struct NewSecret {
     /// Whose it is.
     pub stream: Uuid,
     /// What it is.
-    pub name: String,
+    pub name: &'static str,
     /// The value.
     pub value: SecretSlice<u8>,
 }
@@ -173,8 +173,8 @@ impl Work {
     }
 
     /// Keeps a private value for a stream in place of an earlier one of that name.
-    pub fn keep_secret(&mut self, stream: impl Into<Uuid>, name: impl Into<String>, value: SecretSlice<u8>) {
-        self.changes.secrets.push(NewSecret { stream: stream.into(), name: name.into(), value });
+    pub fn keep_secret(&mut self, stream: impl Into<Uuid>, name: &'static str, value: SecretSlice<u8>) {
+        self.changes.secrets.push(NewSecret { stream: stream.into(), name, value });
     }
 
     /// What the commit holds.
