@@ -97,6 +97,11 @@ async fn anybody(request: &HttpRequest) -> Result<Anybody, Problem> {
 }
 
 async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Problem> {
+    recognized(request, intent(request)).await
+}
+
+/// A person who has signed in and wants to do this.
+async fn recognized(request: &HttpRequest, intent: Intent) -> Result<SignedIn, Problem> {
     let annals = annals(request)?;
     let token = bearer(request)
         .ok_or_else(|| unauthenticated("this takes an access token: Authorization: Bearer …"))?;
@@ -106,7 +111,9 @@ async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Problem> {
     let claims =
         annals.access_tokens.open(token).ok_or_else(|| unauthenticated("the access token is not valid"))?;
     let mut ctx = ctx(request);
-    let account = sessions::authenticate(&annals.app, claims.sub, claims.sid, ctx.now).await?;
+    let (account, witness) =
+        sessions::authenticate(&annals.app, claims.sub, claims.sid, ctx.now, intent).await?;
+    ctx.witness = Some(witness);
     ctx.actor = sessions::actor(&account);
     ctx.origin.session_id = Some(claims.sid);
     Ok(SignedIn { ctx, account, session: claims.sid })
@@ -115,9 +122,7 @@ async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Problem> {
 async fn member(request: &HttpRequest) -> Result<Member, Problem> {
     let SignedIn { ctx, account, .. } = signed_in(request).await?;
     let tenant: TenantId = request.match_info().query("tenant").parse().map_err(|_| Problem::not_found())?;
-    let intent =
-        if matches!(*request.method(), Method::GET | Method::HEAD) { Intent::Read } else { Intent::Write };
-    let ctx = tenants::enter(&ctx, &annals(request)?.app, &account, tenant, intent).await?;
+    let ctx = tenants::enter(&ctx, &annals(request)?.app, &account, tenant, intent(request)).await?;
     record_tenant(request, tenant);
     Ok(Member { ctx })
 }
@@ -132,7 +137,8 @@ async fn program(request: &HttpRequest) -> Result<Program, Problem> {
 }
 
 async fn administrator(request: &HttpRequest) -> Result<Administrator, Problem> {
-    let SignedIn { ctx, account, .. } = signed_in(request).await?;
+    // No commit checks again whether this is one, so it must be so now.
+    let SignedIn { ctx, account, .. } = recognized(request, Intent::Read).await?;
     if !account.administrator {
         let detail = "this is for administrators of the installation";
         let refused =
@@ -140,6 +146,10 @@ async fn administrator(request: &HttpRequest) -> Result<Administrator, Problem> 
         return Err(refused.into());
     }
     Ok(Administrator { ctx })
+}
+
+fn intent(request: &HttpRequest) -> Intent {
+    if matches!(*request.method(), Method::GET | Method::HEAD) { Intent::Read } else { Intent::Write }
 }
 
 /// The context of the request, before anybody is recognized.
@@ -155,7 +165,8 @@ fn ctx(request: &HttpRequest) -> Ctx {
     };
     let (tenant, permissions) = (TenantId::PLATFORM, Permissions::default());
     let admission = Admission::Outside;
-    Ctx { tenant, actor: Actor::Anonymous, permissions, admission, origin, now: now() }
+    let (actor, witness) = (Actor::Anonymous, None);
+    Ctx { tenant, actor, permissions, admission, witness, origin, now: now() }
 }
 
 /// To the microsecond, as PostgreSQL keeps it.

@@ -134,7 +134,7 @@ async fn invite(
     let NewInvitation { email, role, expires_in_days } = body.value;
     let valid_for = valid_for(expires_in_days)?;
     let written = invitations::invite(&ctx, &annals.app, Invite { email, role, valid_for }).await?;
-    let row = entity::of_stream::<Invitations>(&annals.database, ctx.tenant, written.value).await?;
+    let row = entity::of_commit::<Invitations, _>(&written, written.value)?;
     let (location, sequence) = (format!("/v1/tenants/{}/invitations/{}", ctx.tenant, row.id), row.sequence);
     Ok(Data::created(row, location).at(written.position).sequence(sequence))
 }

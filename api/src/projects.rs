@@ -74,7 +74,7 @@ async fn create(
 ) -> Result<Data<ProjectRow>, Problem> {
     let (Member { ctx }, Ids((_, workspace))) = (member, ids);
     let written = projects::create(&ctx, &annals.app, workspace, body.value.name).await?;
-    let row = entity::of_stream::<Projects>(&annals.database, ctx.tenant, written.value).await?;
+    let row = entity::of_commit::<Projects, _>(&written, written.value)?;
     let location = format!("/v1/tenants/{}/projects/{}", ctx.tenant, row.id);
     let sequence = row.sequence;
     Ok(Data::created(row, location).at(written.position).sequence(sequence))

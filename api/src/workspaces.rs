@@ -63,7 +63,7 @@ async fn create(
 ) -> Result<Data<WorkspaceRow>, Problem> {
     let Member { ctx } = member;
     let written = workspaces::create(&ctx, &annals.app, body.value.name).await?;
-    let row = entity::of_stream::<Workspaces>(&annals.database, ctx.tenant, written.value).await?;
+    let row = entity::of_commit::<Workspaces, _>(&written, written.value)?;
     let location = format!("/v1/tenants/{}/workspaces/{}", ctx.tenant, row.id);
     let sequence = row.sequence;
     Ok(Data::created(row, location).at(written.position).sequence(sequence))

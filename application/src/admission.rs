@@ -1,10 +1,10 @@
 //! Being let into a tenant: checked when a request comes, and again in the commit of what it does. In between lies the
 //! time that its body takes to arrive, in which a member may be removed, a key revoked, a tenant frozen.
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use domain::{
     api_keys::ApiKey,
-    ctx::{Admission, Ctx},
+    ctx::{Admission, Ctx, Witness},
     ids::TenantId,
     memberships::Membership,
     recorded_event::StreamId,
@@ -16,12 +16,32 @@ use crate::{
     api_keys::invalid_key,
     app::App,
     error::Error,
-    tenants::frozen,
+    expected::Expected,
+    loaded::{Loaded, replay},
+    tenants::{Intent, frozen},
     work::{Work, stream},
 };
 
-/// How long a request may be under way before its session is looked at again.
-const FRESH: TimeDelta = TimeDelta::seconds(1);
+/// Lets `admit` look at streams. To read, it sees them as they are now. To write, it sees them first as this process
+/// remembers them, because the commit checks again ([`check`]); a refusal is given only on what is there now.
+pub(crate) async fn recognize<T, const N: usize>(
+    app: &App,
+    tenant: TenantId,
+    streams: &[StreamId; N],
+    intent: Intent,
+    admit: impl Fn(&mut [Loaded; N]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let wrong = |_| Error::internal("as many streams are loaded as were asked for");
+    if intent == Intent::Write {
+        let remembered = app.journal.recall(tenant, streams).await?;
+        if let Ok(admitted) = admit(&mut remembered.try_into().map_err(wrong)?) {
+            return Ok(admitted);
+        }
+    }
+    let histories = app.journal.load(tenant, streams).await?;
+    let loaded: Vec<Loaded> = histories.into_iter().map(Loaded::from).collect();
+    admit(&mut loaded.try_into().map_err(wrong)?)
+}
 
 /// The streams that say whether the context's actor is still let in.
 pub(crate) fn streams(ctx: &Ctx) -> Vec<StreamId> {
@@ -29,7 +49,7 @@ pub(crate) fn streams(ctx: &Ctx) -> Vec<StreamId> {
     match ctx.admission {
         Admission::Outside => vec![],
         Admission::Member(member) => vec![tenant, stream::<Membership>(member)],
-        Admission::Key(key) => vec![tenant, stream::<ApiKey>(key)],
+        Admission::Key { key, .. } => vec![tenant, stream::<ApiKey>(key)],
     }
 }
 
@@ -41,7 +61,9 @@ pub(crate) fn check(ctx: &Ctx, work: &mut Work) -> Result<(), Error> {
             let membership = work.state::<Membership>(member)?;
             membership.member().map(|member| member.role.permissions()).ok_or_else(Error::not_found)?
         }
-        Admission::Key(key) => {
+        Admission::Key { key, sequence } => {
+            // A key with another secret is another key.
+            work.expect::<ApiKey>(key, &Expected::OneOf(vec![sequence])).map_err(|_| invalid_key())?;
             let key = work.state::<ApiKey>(key)?;
             key.credential().map(|credential| credential.scopes.clone()).ok_or_else(invalid_key)?
         }
@@ -55,15 +77,12 @@ pub(crate) fn check(ctx: &Ctx, work: &mut Work) -> Result<(), Error> {
     Ok(())
 }
 
-/// Goes on only if the session of a request that has taken long has not ended meanwhile. Sessions are in another journal,
-/// so this can't be part of the commit.
-pub(crate) async fn check_session(ctx: &Ctx, app: &App) -> Result<(), Error> {
-    let now = Utc::now();
-    match ctx.origin.session_id {
-        Some(session) if now - ctx.now > FRESH => {
-            let session: Session = app.load(TenantId::PLATFORM, session).await?;
-            session.login(now).map(drop).map_err(Error::from)
-        }
-        _ => Ok(()),
-    }
+/// The same context with its session as it is now, if the session still lets its user in. Sessions are in another
+/// journal, so a commit can only check that nothing new has happened to one: this is what follows if something has.
+pub(crate) async fn with_fresh_witness(ctx: &Ctx, app: &App) -> Result<Ctx, Error> {
+    let Some(Witness { session, .. }) = ctx.witness else { return Ok(ctx.clone()) };
+    let histories = app.journal.load(TenantId::PLATFORM, &[stream::<Session>(session)]).await?;
+    let history = histories.first().ok_or_else(|| Error::internal("one stream was asked for"))?;
+    replay::<Session>(history)?.login(Utc::now())?;
+    Ok(Ctx { witness: Some(Witness { session, sequence: history.sequence }), ..ctx.clone() })
 }

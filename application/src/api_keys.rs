@@ -3,6 +3,8 @@
 //! A key is `ak_` and, in base64url, the tenant's id, the key's id and a random secret. So a key is found by its own
 //! id in its own tenant, without an index across tenants; only the secret's hash is stored.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     aggregate::RefusalKind,
@@ -19,10 +21,11 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
+    admission::recognize,
     app::{App, Written},
     error::Error,
-    tenants::frozen,
-    work::{replay, stream},
+    tenants::{Intent, frozen},
+    work::stream,
 };
 
 /// How many random bytes a key's secret has.
@@ -49,7 +52,7 @@ pub async fn issue(
     let id = ApiKeyId::random();
     let (secret, secret_hash, secret_hint) = new_secret(ctx.tenant, id);
     let written = app
-        .transact(ctx, &[stream::<Project>(project_id), stream::<ApiKey>(id)], |work| {
+        .transact(ctx, [stream::<Project>(project_id), stream::<ApiKey>(id)], move |work| {
             let Project::Active { workspace_id, .. } = *work.state::<Project>(project_id)? else {
                 return Err(Error::not_found());
             };
@@ -95,7 +98,7 @@ async fn of_project(
     id: ApiKeyId,
     command: ApiKeyCommand,
 ) -> Result<Written<()>, Error> {
-    app.transact(ctx, &[stream::<ApiKey>(id)], |work| {
+    app.transact(ctx, [stream::<ApiKey>(id)], move |work| {
         match work.state::<ApiKey>(id)?.credential() {
             Some(credential) if credential.project_id != project => return Err(Error::not_found()),
             _ => {}
@@ -117,26 +120,21 @@ pub struct KeyBearer {
 /// Who a presented key speaks for.
 pub async fn authenticate(ctx: &Ctx, app: &App, presented: &str) -> Result<KeyBearer, Error> {
     let (tenant, id, secret_hash) = parse(presented).ok_or_else(invalid_key)?;
-    let histories = app.journal.load(tenant, &[stream::<Tenant>(tenant), stream::<ApiKey>(id)]).await?;
-    let [company, key] = histories.as_slice() else {
-        return Err(Error::internal("two streams were asked for"));
-    };
-    let (company, key): (Tenant, ApiKey) = (replay(company)?, replay(key)?);
-    // Comparing hashes leaks at most the hash of a guess, which its maker knows.
-    let credential = key.credential().filter(|credential| credential.secret_hash == secret_hash);
-    let credential = credential.ok_or_else(invalid_key)?.clone();
-    if company.is_frozen() {
-        return Err(frozen());
-    }
-    let permissions = credential.scopes.clone();
-    let ctx = Ctx {
-        tenant,
-        actor: Actor::ApiKey { id },
-        permissions,
-        admission: Admission::Key(id),
-        ..ctx.clone()
-    };
-    Ok(KeyBearer { ctx, credential })
+    let streams = [stream::<Tenant>(tenant), stream::<ApiKey>(id)];
+    recognize(app, tenant, &streams, Intent::Write, |[company, key]| {
+        let sequence = key.sequence();
+        let key: Arc<ApiKey> = key.aggregate()?;
+        // Comparing hashes leaks at most the hash of a guess, which its maker knows.
+        let credential = key.credential().filter(|credential| credential.secret_hash == secret_hash);
+        let credential = credential.ok_or_else(invalid_key)?.clone();
+        if company.aggregate::<Tenant>()?.is_frozen() {
+            return Err(frozen());
+        }
+        let (actor, permissions) = (Actor::ApiKey { id }, credential.scopes.clone());
+        let admission = Admission::Key { key: id, sequence };
+        Ok(KeyBearer { ctx: Ctx { tenant, actor, permissions, admission, ..ctx.clone() }, credential })
+    })
+    .await
 }
 
 pub(crate) fn invalid_key() -> Error {

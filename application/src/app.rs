@@ -8,11 +8,13 @@ use uuid::Uuid;
 use crate::{
     admission,
     error::Error,
-    journal::Journal,
+    journal::{Answer, Command, Committed, Journal},
     limits::Limits,
+    loaded::replay,
     passwords::Passwords,
+    recording::Recording,
     tokens::Tokens,
-    work::{Work, replay, stream},
+    work::{Work, stream},
 };
 
 /// The ports that use cases work with.
@@ -28,43 +30,62 @@ pub struct App {
     pub tokens: Arc<Tokens>,
 }
 
-/// What a command answered, and the position that its journal has reached.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a command answered, and what it added to the journal.
+#[derive(Clone, Debug)]
 pub struct Written<T> {
     /// The answer.
     pub value: T,
     /// The position after the commit.
     pub position: u64,
+    /// The events.
+    pub recording: Arc<Recording>,
 }
 
 impl<T> Written<T> {
-    /// The same position with another answer.
+    /// The same with another answer.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Written<U> {
-        Written { value: map(self.value), position: self.position }
+        Written { value: map(self.value), position: self.position, recording: self.recording }
     }
 }
 
 impl App {
     /// Decides on several streams of the context's tenant and appends everything in one commit. `decide` must be pure:
     /// it runs again when another writer was faster.
-    pub async fn transact<T: Send>(
+    pub async fn transact<T: Send + 'static>(
         &self,
         ctx: &Ctx,
-        streams: &[StreamId],
-        mut decide: impl FnMut(&mut Work) -> Result<T, Error> + Send,
+        streams: impl IntoIterator<Item = StreamId>,
+        decide: impl Fn(&mut Work) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Written<T>, Error> {
-        admission::check_session(ctx, self).await?;
+        self.transact_with_firsts(ctx, streams, Arc::from([]), decide).await
+    }
+
+    /// The same with streams of at most one event, of which `decide` learns whether they exist.
+    pub(crate) async fn transact_with_firsts<T: Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        streams: impl IntoIterator<Item = StreamId>,
+        firsts: Arc<[Uuid]>,
+        decide: impl Fn(&mut Work) -> Result<T, Error> + Send + Sync + 'static,
+    ) -> Result<Written<T>, Error> {
         let mut all = admission::streams(ctx);
-        all.extend_from_slice(streams);
-        let mut answer = None;
-        let mut decision = |work: &mut Work| {
-            admission::check(ctx, work)?;
-            answer = Some(decide(work)?);
-            Ok(())
+        all.extend(streams);
+        let admitted = ctx.clone();
+        let decide = Arc::new(move |work: &mut Work| {
+            admission::check(&admitted, work)?;
+            Ok(Box::new(decide(work)?) as Answer)
+        });
+        let command = Command { ctx: ctx.clone(), streams: all, firsts, decide };
+        let Committed { answer, recording } = match self.journal.transact(command.clone()).await {
+            Err(Error::SessionChanged) => {
+                let ctx = admission::with_fresh_witness(ctx, self).await?;
+                self.journal.transact(Command { ctx, ..command }).await?
+            }
+            committed => committed?,
         };
-        let position = self.journal.transact(ctx, &all, &mut decision).await?;
-        let value = answer.ok_or_else(|| Error::internal("a journal commits only what was decided"))?;
-        Ok(Written { value, position })
+        let value =
+            answer.downcast::<T>().map_err(|_| Error::internal("a decision answers what it answers"))?;
+        Ok(Written { value: *value, position: recording.position(), recording })
     }
 
     /// Lets one aggregate decide one command.
@@ -75,7 +96,20 @@ impl App {
         command: A::Command,
     ) -> Result<Written<()>, Error> {
         let id = id.into();
-        self.transact(ctx, &[stream::<A>(id)], |work| work.execute::<A>(id, command.clone()).map(drop)).await
+        self.transact(ctx, [stream::<A>(id)], move |work| work.execute::<A>(id, command.clone()).map(drop))
+            .await
+    }
+
+    /// Lets a new aggregate decide its first command.
+    pub(crate) async fn begin<A: Decide + 'static>(
+        &self,
+        ctx: &Ctx,
+        id: impl Into<Uuid>,
+        command: A::Command,
+    ) -> Result<Written<()>, Error> {
+        let id = id.into();
+        self.transact_with_firsts(ctx, [], Arc::from([id]), move |work| work.begin::<A>(id, command.clone()))
+            .await
     }
 
     /// An aggregate as it is now.

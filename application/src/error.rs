@@ -35,6 +35,9 @@ pub enum Error {
     /// Other writers were faster, more often than is worth waiting for.
     #[error("the state has changed meanwhile; try again")]
     VersionConflict,
+    /// Something has happened to the session that the command came in. It is looked at again before anybody is told.
+    #[error("the session has changed meanwhile; try again")]
+    SessionChanged,
     /// More commands wait for this tenant than its queue holds.
     #[error("too many commands are waiting for this tenant; try again")]
     Overloaded,

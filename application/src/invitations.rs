@@ -21,10 +21,11 @@ use crate::{
     claim::ClaimKind,
     error::Error,
     limits::Policy,
+    loaded::replay,
     sessions::actor,
     tenants::{frozen, joined, may_grant},
     tokens::InvitationToken,
-    work::{Work, replay, stream},
+    work::{Work, stream},
 };
 
 /// Invitations that a tenant sends: strangers get mails at its wish.
@@ -58,7 +59,8 @@ pub async fn invite(ctx: &Ctx, app: &App, invite: Invite) -> Result<Written<Invi
     let mut streams = vec![stream::<Invitation>(id)];
     streams.extend(earlier.map(stream::<Invitation>));
     streams.extend(member.map(stream::<Membership>));
-    app.transact(ctx, &streams, |work| {
+    let inviter = inviter(ctx);
+    app.transact(ctx, streams, move |work| {
         if let Some(member) = member
             && work.state::<Membership>(member)?.member().is_some()
         {
@@ -72,7 +74,7 @@ pub async fn invite(ctx: &Ctx, app: &App, invite: Invite) -> Result<Written<Invi
             email: email.clone(),
             role,
             workspace_ids: vec![],
-            invited_by: inviter(ctx),
+            invited_by: inviter.clone(),
             expires_at: work.now() + valid_for,
         };
         work.execute::<Invitation>(id, InvitationCommand::Send(sent))?;
@@ -104,8 +106,9 @@ pub async fn resend(
 ) -> Result<Written<()>, Error> {
     ctx.require(Permission::MembersInvite)?;
     app.limits.count(MAILS_OF_INVITATION, &id.to_string()).await?.require()?;
-    app.transact(ctx, &[stream::<Invitation>(id)], |work| {
-        may_change(ctx, work, id)?;
+    let actor = ctx.clone();
+    app.transact(ctx, [stream::<Invitation>(id)], move |work| {
+        may_change(&actor, work, id)?;
         work.execute::<Invitation>(id, InvitationCommand::Resend { valid_for }).map(drop)
     })
     .await
@@ -114,8 +117,9 @@ pub async fn resend(
 /// Withdraws an invitation. Who may not offer its role may not withdraw it.
 pub async fn revoke(ctx: &Ctx, app: &App, id: InvitationId) -> Result<Written<()>, Error> {
     ctx.require(Permission::MembersInvite)?;
-    app.transact(ctx, &[stream::<Invitation>(id)], |work| {
-        may_change(ctx, work, id)?;
+    let actor = ctx.clone();
+    app.transact(ctx, [stream::<Invitation>(id)], move |work| {
+        may_change(&actor, work, id)?;
         close(work, id, InvitationCommand::Revoke)
     })
     .await
@@ -182,16 +186,17 @@ pub async fn accept(
         stream::<Membership>(member),
         stream::<Subscription>(subscription),
     ];
-    app.transact(&ctx, &streams, |work| {
+    let account = account.clone();
+    app.transact(&ctx, streams, move |work| {
         if work.state::<Tenant>(tenant)?.is_frozen() {
             return Err(frozen());
         }
         let offer = offer(work, invitation)?;
-        let (user_id, address) = (account.user_id, verified_address(account)?);
+        let (user_id, address) = (account.user_id, verified_address(&account)?);
         close(work, invitation, InvitationCommand::Accept { user_id, address, generation })?;
         // Accepting closed it, so there was an offer.
         let Offer { role, workspace_ids, .. } = offer.ok_or(InvitationReason::Unknown)?;
-        let join = MembershipCommand::Join(joined(member, account, role, workspace_ids));
+        let join = MembershipCommand::Join(joined(member, &account, role, workspace_ids));
         work.execute::<Membership>(member, join)?;
         if role == Role::Owner {
             work.execute::<Tenant>(tenant, TenantCommand::GrantOwnership { member_id: member })?;
@@ -211,11 +216,12 @@ pub async fn decline(
 ) -> Result<Written<TenantId>, Error> {
     let InvitationToken { tenant, invitation, generation } = open(app, token)?;
     let ctx = Ctx { tenant, actor: actor(account), ..ctx.clone() };
-    app.transact(&ctx, &[stream::<Tenant>(tenant), stream::<Invitation>(invitation)], |work| {
+    let account = account.clone();
+    app.transact(&ctx, [stream::<Tenant>(tenant), stream::<Invitation>(invitation)], move |work| {
         if work.state::<Tenant>(tenant)?.is_frozen() {
             return Err(frozen());
         }
-        let address = verified_address(account)?;
+        let address = verified_address(&account)?;
         close(work, invitation, InvitationCommand::Decline { address, generation })?;
         Ok(tenant)
     })
@@ -234,7 +240,7 @@ fn close(work: &mut Work, id: InvitationId, command: InvitationCommand) -> Resul
 
 /// What a pending invitation offers.
 fn offer(work: &mut Work, id: InvitationId) -> Result<Option<Offer>, Error> {
-    Ok(match work.state::<Invitation>(id)? {
+    Ok(match &*work.state::<Invitation>(id)? {
         Invitation::Pending(offer) => Some(offer.clone()),
         _ => None,
     })

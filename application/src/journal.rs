@@ -1,5 +1,7 @@
 //! The port to the journal: how use cases read and append.
 
+use std::{any::Any, sync::Arc};
+
 use async_trait::async_trait;
 use domain::{
     ctx::Ctx,
@@ -10,25 +12,55 @@ use secrecy::SecretSlice;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{claim::ClaimKind, error::Error, work::Work};
+use crate::{claim::ClaimKind, error::Error, loaded::Loaded, recording::Recording, work::Work};
 
-/// What `transact` runs once the streams are loaded. It is pure, because it may run again on fresh streams.
-pub type Decision<'a> = &'a mut (dyn FnMut(&mut Work) -> Result<(), Error> + Send);
+/// What a command does once its streams are loaded. It is pure, because it may run again on fresh streams, and owns what
+/// it needs, because the tenant's writer runs it.
+pub type Decision = Arc<dyn Fn(&mut Work) -> Result<Answer, Error> + Send + Sync>;
+
+/// What a decision answers; the caller knows its type.
+pub type Answer = Box<dyn Any + Send>;
+
+/// A decision with the streams that it looks at.
+#[derive(Clone)]
+pub struct Command {
+    /// On whose behalf, in which tenant.
+    pub ctx: Ctx,
+    /// The streams that it may look at and add to.
+    pub streams: Vec<StreamId>,
+    /// Streams that it may begin: of these it learns only whether they exist. A tracked event's has no other use.
+    pub firsts: Arc<[Uuid]>,
+    /// What it does.
+    pub decide: Decision,
+}
+
+/// What became of a command.
+pub struct Committed {
+    /// What its decision answered.
+    pub answer: Answer,
+    /// What it added to the journal.
+    pub recording: Arc<Recording>,
+}
 
 /// A tenant's journal, wherever it is kept.
 ///
-/// Implementations keep these promises: positions are gapless and in commit order per tenant; one `transact` is one
-/// commit, wholly or not at all, and decides on the newest state of its streams; an answer comes after the commit.
+/// Implementations keep these promises: positions are gapless and in commit order per tenant; one command is in one
+/// commit, wholly or not at all, and is decided on the newest state of its streams; an answer, a refusal too, comes when
+/// that state is known to be the newest.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Loads `streams` of the context's tenant, lets `decide` act on them, and appends what it produced in one commit.
-    /// Returns the position that the journal has reached. A conflict with another writer runs `decide` again on fresh
-    /// streams, a bounded number of times.
-    async fn transact(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<u64, Error>;
+    /// Lets a command decide on its streams, and appends what it produced. A conflict with another writer runs the
+    /// decision again on fresh streams, a bounded number of times. A session that has got newer events than
+    /// [`Ctx::witness`] says yields [`Error::SessionChanged`].
+    async fn transact(&self, command: Command) -> Result<Committed, Error>;
 
     /// The streams as they are now, in the order asked for; one asked for twice is given once, and one without events
     /// has sequence 0.
     async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error>;
+
+    /// The same as this process remembers them, which may be a moment behind what another process has appended. What is
+    /// concluded from it must be checked in a commit.
+    async fn recall(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<Loaded>, Error>;
 
     /// The stream that holds a claim.
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error>;

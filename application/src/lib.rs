@@ -9,6 +9,8 @@ pub mod claim;
 pub mod error;
 pub mod expected;
 pub mod journal;
+pub mod loaded;
+pub mod recording;
 pub mod tokens;
 pub mod work;
 

@@ -27,10 +27,10 @@ pub async fn change_role(
 ) -> Result<Written<()>, Error> {
     ctx.require(Permission::MembersManage)?;
     may_grant(ctx, role)?;
-    let tenant = ctx.tenant;
-    app.transact(ctx, &[stream::<Tenant>(tenant), stream::<Membership>(member)], |work| {
-        work.expect::<Membership>(member, expected)?;
-        may_grant(ctx, role_of(work, member)?)?;
+    let (tenant, actor, expected) = (ctx.tenant, ctx.clone(), expected.clone());
+    app.transact(ctx, [stream::<Tenant>(tenant), stream::<Membership>(member)], move |work| {
+        work.expect::<Membership>(member, &expected)?;
+        may_grant(&actor, role_of(work, member)?)?;
         work.execute::<Membership>(member, MembershipCommand::ChangeRole { role })?;
         let ownership = match role {
             Role::Owner => TenantCommand::GrantOwnership { member_id: member },
@@ -44,9 +44,10 @@ pub async fn change_role(
 /// Removes a member. Nobody can remove somebody who has more permissions.
 pub async fn remove(ctx: &Ctx, app: &App, member: MemberId) -> Result<Written<()>, Error> {
     ctx.require(Permission::MembersManage)?;
-    end(ctx, app, member, MembershipCommand::Remove, |work| {
+    let actor = ctx.clone();
+    end(ctx, app, member, MembershipCommand::Remove, move |work| {
         match work.state::<Membership>(member)?.member() {
-            Some(other) => may_grant(ctx, other.role),
+            Some(other) => may_grant(&actor, other.role),
             None => Ok(()),
         }
     })
@@ -65,12 +66,12 @@ async fn end(
     app: &App,
     member: MemberId,
     command: MembershipCommand,
-    allowed: impl Fn(&mut Work) -> Result<(), Error> + Sync,
+    allowed: impl Fn(&mut Work) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Result<Written<()>, Error> {
     let (tenant, subscription) = (ctx.tenant, SubscriptionId::of(ctx.tenant));
     let streams =
         [stream::<Tenant>(tenant), stream::<Membership>(member), stream::<Subscription>(subscription)];
-    app.transact(ctx, &streams, |work| {
+    app.transact(ctx, streams, move |work| {
         allowed(work)?;
         work.execute::<Membership>(member, command.clone())?;
         work.execute::<Tenant>(tenant, TenantCommand::EndOwnership { member_id: member })?;

@@ -26,8 +26,8 @@ pub async fn create(
     ctx.require(Permission::ProjectsManage)?;
     let project_id = ProjectId::random();
     let streams = [stream::<Workspace>(workspace_id), stream::<Project>(project_id)];
-    app.transact(ctx, &streams, |work| {
-        if matches!(work.state::<Workspace>(workspace_id)?, Workspace::Absent) {
+    app.transact(ctx, streams, move |work| {
+        if matches!(*work.state::<Workspace>(workspace_id)?, Workspace::Absent) {
             return Err(Error::not_found());
         }
         let created = ProjectCreated { project_id, workspace_id, name: name.clone() };
@@ -46,8 +46,9 @@ pub async fn rename(
     expected: &Expected,
 ) -> Result<Written<()>, Error> {
     ctx.require(Permission::ProjectsManage)?;
-    app.transact(ctx, &[stream::<Project>(project_id)], |work| {
-        work.expect::<Project>(project_id, expected)?;
+    let expected = expected.clone();
+    app.transact(ctx, [stream::<Project>(project_id)], move |work| {
+        work.expect::<Project>(project_id, &expected)?;
         work.execute::<Project>(project_id, ProjectCommand::Rename { name: name.clone() }).map(drop)
     })
     .await

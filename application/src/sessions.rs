@@ -1,11 +1,11 @@
 //! Signing in, staying signed in, signing out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     aggregate::RefusalKind,
-    ctx::{Actor, Ctx},
+    ctx::{Actor, Ctx, Witness},
     ids::{SessionId, TenantId, UserId},
     sessions::{
         Login, REFRESH_LIFETIME_DAYS, Session, SessionCommand, SessionEnd, SessionReason, SessionStarted,
@@ -15,14 +15,8 @@ use domain::{
 };
 
 use crate::{
-    app::App,
-    claim::ClaimKind,
-    error::Error,
-    limits::Policy,
-    passwords::Password,
-    tokens::RefreshToken,
-    users::PASSWORD,
-    work::{replay, stream},
+    admission::recognize, app::App, claim::ClaimKind, error::Error, limits::Policy, passwords::Password,
+    tenants::Intent, tokens::RefreshToken, users::PASSWORD, work::stream,
 };
 
 /// Tries at one account's password, whether there is such an account or not.
@@ -84,7 +78,7 @@ async fn start(ctx: &Ctx, app: &App, account: &Account) -> Result<SignedIn, Erro
     let expires_at = ctx.now + TimeDelta::days(REFRESH_LIFETIME_DAYS);
     let started = SessionStarted { session_id, user_id: account.user_id, started_at: ctx.now, expires_at };
     let ctx = Ctx { actor: actor(account), ..ctx.clone() };
-    app.execute::<Session>(&ctx, session_id, SessionCommand::Start(started)).await?;
+    app.begin::<Session>(&ctx, session_id, SessionCommand::Start(started)).await?;
     let refresh_token = app.tokens.refresh(RefreshToken { session: session_id, generation: 1 });
     Ok(SignedIn { account: account.clone(), session: session_id, refresh_token, expires_at })
 }
@@ -94,7 +88,7 @@ pub async fn refresh(ctx: &Ctx, app: &App, token: &str) -> Result<SignedIn, Erro
     let RefreshToken { session, generation } =
         app.tokens.open_refresh(token).ok_or(SessionReason::Unknown)?;
     let login = app
-        .transact(ctx, &[stream::<Session>(session)], |work| {
+        .transact(ctx, [stream::<Session>(session)], move |work| {
             work.execute::<Session>(session, SessionCommand::Refresh { generation })?;
             // A reused token has ended the session: that is committed, and only then refused.
             let now = work.now();
@@ -124,25 +118,26 @@ pub async fn sign_out_by_token(ctx: &Ctx, app: &App, token: &str) -> Result<(), 
     }
 }
 
-/// Who an access token speaks for: it was issued to `user` in `session`, which must not have ended since.
+/// Who an access token speaks for: it was issued to `user` in `session`, which must not have ended since. To write,
+/// that is checked again in the commit, by the witness.
 pub async fn authenticate(
     app: &App,
     user: UserId,
     session: SessionId,
     now: DateTime<Utc>,
-) -> Result<Account, Error> {
+    intent: Intent,
+) -> Result<(Account, Witness), Error> {
     let streams = [stream::<Session>(session), stream::<User>(user)];
-    let histories = app.journal.load(TenantId::PLATFORM, &streams).await?;
-    let [session, account] = histories.as_slice() else {
-        return Err(Error::internal("two streams were asked for"));
-    };
-    let session: Session = replay(session)?;
-    let login: &Login = session.login(now)?;
-    let person: User = replay(account)?;
-    match person.account() {
-        Some(account) if login.user_id == user => Ok(account.clone()),
-        _ => Err(SessionReason::Unknown.into()),
-    }
+    recognize(app, TenantId::PLATFORM, &streams, intent, |[signed_in, person]| {
+        let witness = Witness { session, sequence: signed_in.sequence() };
+        let signed_in: Arc<Session> = signed_in.aggregate()?;
+        let login: &Login = signed_in.login(now)?;
+        match person.aggregate::<User>()?.account() {
+            Some(account) if login.user_id == user => Ok((account.clone(), witness)),
+            _ => Err(SessionReason::Unknown.into()),
+        }
+    })
+    .await
 }
 
 /// The account as the actor of what it does.

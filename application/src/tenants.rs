@@ -1,5 +1,7 @@
 //! Founding a tenant, changing it, and entering it.
 
+use std::sync::Arc;
+
 use domain::{
     aggregate::RefusalKind,
     ctx::{Admission, Ctx, Forbidden},
@@ -17,12 +19,13 @@ use domain::{
 use rand::RngExt;
 
 use crate::{
+    admission::recognize,
     app::{App, Written},
     claim::ClaimKind,
     error::Error,
     expected::Expected,
     sessions::actor,
-    work::{replay, stream},
+    work::stream,
 };
 
 /// A tenant with what every tenant begins with.
@@ -76,7 +79,8 @@ async fn try_found(
         stream::<Subscription>(subscription),
     ];
     let first = "Default".parse::<Name>().map_err(Error::internal)?;
-    app.transact(&ctx, &streams, |work| {
+    let (founder, name) = (founder.clone(), name.clone());
+    app.transact(&ctx, streams, move |work| {
         let created_by = founder.user_id;
         let created = TenantCreated { tenant_id: tenant, name: name.clone(), slug: slug.clone(), created_by };
         work.execute::<Tenant>(tenant, TenantCommand::Create(created))?;
@@ -87,7 +91,7 @@ async fn try_found(
         work.execute::<Project>(project, ProjectCommand::Create(created))?;
         work.execute::<Membership>(
             member,
-            MembershipCommand::Join(joined(member, founder, Role::Owner, vec![])),
+            MembershipCommand::Join(joined(member, &founder, Role::Owner, vec![])),
         )?;
         work.execute::<Tenant>(tenant, TenantCommand::GrantOwnership { member_id: member })?;
         let started = SubscriptionStarted {
@@ -130,8 +134,9 @@ pub async fn change(
 ) -> Result<Written<()>, Error> {
     ctx.require(Permission::TenantManage)?;
     let tenant = ctx.tenant;
-    app.transact(ctx, &[stream::<Tenant>(tenant)], |work| {
-        work.expect::<Tenant>(tenant, expected)?;
+    let expected = expected.clone();
+    app.transact(ctx, [stream::<Tenant>(tenant)], move |work| {
+        work.expect::<Tenant>(tenant, &expected)?;
         if let Some(name) = &name {
             work.execute::<Tenant>(tenant, TenantCommand::Rename { name: name.clone() })?;
         }
@@ -159,7 +164,8 @@ pub enum Intent {
 
 /// The context of a user in a tenant, as far as they are a member of it. To everybody else the tenant does not exist.
 ///
-/// Reads the newest state, so that a changed role, a removal or a freeze takes effect with the next request.
+/// A changed role, a removal or a freeze takes effect with the next request: who wants to read is looked up anew, and who
+/// wants to write is looked up again in the commit.
 pub async fn enter(
     ctx: &Ctx,
     app: &App,
@@ -168,17 +174,17 @@ pub async fn enter(
     intent: Intent,
 ) -> Result<Ctx, Error> {
     let streams = [stream::<Tenant>(tenant), stream::<Membership>(MemberId::of(tenant, account.user_id))];
-    let histories = app.journal.load(tenant, &streams).await?;
-    let [company, membership] = histories.as_slice() else {
-        return Err(Error::internal("two streams were asked for"));
-    };
-    let (company, membership): (Tenant, Membership) = (replay(company)?, replay(membership)?);
-    let member = membership.member().ok_or_else(Error::not_found)?;
-    if company.is_frozen() && (intent == Intent::Write || member.role != Role::Owner) {
-        return Err(frozen());
-    }
-    let (permissions, admission) = (member.role.permissions(), Admission::Member(member.member_id));
-    Ok(Ctx { tenant, actor: actor(account), permissions, admission, ..ctx.clone() })
+    recognize(app, tenant, &streams, intent, |[company, membership]| {
+        let membership: Arc<Membership> = membership.aggregate()?;
+        let member = membership.member().ok_or_else(Error::not_found)?;
+        let frozen_now = company.aggregate::<Tenant>()?.is_frozen();
+        if frozen_now && (intent == Intent::Write || member.role != Role::Owner) {
+            return Err(frozen());
+        }
+        let (permissions, admission) = (member.role.permissions(), Admission::Member(member.member_id));
+        Ok(Ctx { tenant, actor: actor(account), permissions, admission, ..ctx.clone() })
+    })
+    .await
 }
 
 /// Nobody may pass on what they don't have.

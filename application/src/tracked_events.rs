@@ -1,6 +1,6 @@
 //! Taking in tracked events.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use domain::{
     ctx::Ctx,
@@ -31,17 +31,17 @@ pub struct Intake {
 
 /// Takes in a batch, in order: what is new counts against the plan, what the plan does not cover is refused, and all of
 /// it is one commit.
-pub async fn track(ctx: &Ctx, app: &App, events: &[EventTracked]) -> Result<Written<Intake>, Error> {
+pub async fn track(ctx: &Ctx, app: &App, events: Arc<[EventTracked]>) -> Result<Written<Intake>, Error> {
     ctx.require(Permission::EventsWrite)?;
     let (subscription, meter) = (SubscriptionId::of(ctx.tenant), MeterId::of(ctx.tenant));
-    let mut streams = vec![stream::<Subscription>(subscription), stream::<Meter>(meter)];
-    streams.extend(events.iter().map(|event| stream::<TrackedEvent>(event.event_id)));
-    app.transact(ctx, &streams, |work| {
-        let new = new_events(work, events)?;
+    let streams = [stream::<Subscription>(subscription), stream::<Meter>(meter)];
+    let firsts = events.iter().map(|event| event.event_id.uuid()).collect();
+    app.transact_with_firsts(ctx, streams, firsts, move |work| {
+        let new = new_events(work, &events);
         let admitted = admit(work, subscription, meter, new.len() as u64)? as usize;
         for index in &new[..admitted] {
             let event = events[*index].clone();
-            work.execute::<TrackedEvent>(event.event_id, TrackedEventCommand::Track(event))?;
+            work.begin::<TrackedEvent>(event.event_id, TrackedEventCommand::Track(event))?;
         }
         Ok(Intake {
             accepted: admitted as u64,
@@ -53,16 +53,10 @@ pub async fn track(ctx: &Ctx, app: &App, events: &[EventTracked]) -> Result<Writ
 }
 
 /// The events, by index, that are neither in the journal nor before themselves in the batch.
-fn new_events(work: &mut Work, events: &[EventTracked]) -> Result<Vec<usize>, Error> {
-    let mut seen = HashSet::new();
-    let mut new = Vec::new();
-    for (index, event) in events.iter().enumerate() {
-        let known = *work.state::<TrackedEvent>(event.event_id)? == TrackedEvent::Tracked;
-        if !known && seen.insert(event.event_id) {
-            new.push(index);
-        }
-    }
-    Ok(new)
+fn new_events(work: &Work, events: &[EventTracked]) -> Vec<usize> {
+    let mut seen = HashSet::with_capacity(events.len());
+    let mut is_new = |event: &EventTracked| !work.exists(event.event_id) && seen.insert(event.event_id);
+    (0..events.len()).filter(|index| is_new(&events[*index])).collect()
 }
 
 /// Counts `requested` events against the plan; how many of them it covers.

@@ -58,7 +58,8 @@ async fn try_register(
         app.execute::<User>(ctx, holder, UserCommand::RepeatRegistration).await?;
         return Ok(user_id);
     }
-    app.transact(ctx, &[stream::<User>(user_id)], |work| {
+    let (email, name, hash) = (email.clone(), name.clone(), hash.clone());
+    app.transact(ctx, [stream::<User>(user_id)], move |work| {
         let registered = UserRegistered { user_id, email: email.clone(), name: name.clone() };
         work.execute::<User>(user_id, UserCommand::Register(registered))?;
         work.keep_secret(user_id, PASSWORD, hash.clone());
@@ -84,7 +85,7 @@ pub async fn verify_email(
         Some(password) => Some(app.passwords.hash(password).await?),
         None => None,
     };
-    app.transact(ctx, &[stream::<User>(user)], |work| {
+    app.transact(ctx, [stream::<User>(user)], move |work| {
         let password = if chosen.is_some() { VerifiedPassword::Chosen } else { VerifiedPassword::Unchanged };
         let verified = work.execute::<User>(user, UserCommand::Verify { generation, password })?;
         // A token that has served its purpose must not set another password.

@@ -1,6 +1,9 @@
 //! What one commit is made of.
 
-use std::{any::Any, collections::HashMap};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -15,7 +18,8 @@ use crate::{
     claim::{Claim, ClaimKind, Release},
     error::Error,
     expected::Expected,
-    journal::{History, Snapshot},
+    journal::Snapshot,
+    loaded::Loaded,
 };
 
 /// The stream of the `A` with this id.
@@ -23,32 +27,31 @@ pub fn stream<A: Decide>(id: impl Into<Uuid>) -> StreamId {
     StreamId { kind: A::TYPE.to_owned(), id: id.into() }
 }
 
-/// The `A` that a history amounts to.
-pub fn replay<A: Decide>(history: &History) -> Result<A, Error> {
-    let mut aggregate = match &history.snapshot {
-        Some(snapshot) => serde_json::from_str(snapshot.state.get()).map_err(Error::internal)?,
-        None => A::default(),
-    };
-    for event in &history.events {
-        aggregate.apply(A::Event::decode(&event.event_type, &event.payload).map_err(Error::internal)?);
-    }
-    Ok(aggregate)
-}
-
-/// The streams of one commit while commands are decided on them, and what the commit will hold.
+/// The streams of one command while it is decided, and what it will add to the commit.
 ///
-/// A command sees the effects of those before it. Nothing here does I/O, so that a decision can be repeated.
+/// A step sees the effects of those before it. Nothing here does I/O, so that a decision can be repeated.
 pub struct Work {
     now: DateTime<Utc>,
-    streams: HashMap<Uuid, LoadedStream>,
+    streams: HashMap<Uuid, Decided>,
+    /// Streams that could be begun, but exist.
+    existing: HashSet<Uuid>,
     changes: Changes,
 }
 
-/// What a commit holds.
+/// A stream of a work.
+struct Decided {
+    loaded: Loaded,
+    /// Its sequence before this work.
+    before: u64,
+}
+
+/// What a command adds to a commit.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// New events, in order.
     pub events: Vec<NewEvent>,
+    /// The streams that they begin.
+    pub firsts: Vec<Uuid>,
     /// New claims.
     pub claims: Vec<Claim>,
     /// Claims given back; done before the new ones.
@@ -60,7 +63,7 @@ pub struct Changes {
 }
 
 /// An event that has no position yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NewEvent {
     /// The stream that it belongs to.
     pub stream: StreamId,
@@ -85,23 +88,15 @@ pub struct NewSecret {
     pub value: SecretSlice<u8>,
 }
 
-struct LoadedStream {
-    history: History,
-    /// Replayed on first use; `None` until then.
-    aggregate: Option<Box<dyn Any + Send>>,
-    /// The sequence after the commands so far.
-    sequence: u64,
-}
-
 impl Work {
-    /// Work on freshly loaded streams at `now`.
-    pub fn new(now: DateTime<Utc>, histories: Vec<History>) -> Self {
-        let mut streams = HashMap::with_capacity(histories.len());
-        for history in histories {
-            let (id, sequence) = (history.stream.id, history.sequence);
-            streams.insert(id, LoadedStream { history, aggregate: None, sequence });
-        }
-        Self { now, streams, changes: Changes::default() }
+    /// Work at `now` on these streams, and on streams that can be begun unless they are `existing`.
+    pub fn new(now: DateTime<Utc>, streams: Vec<Loaded>, existing: HashSet<Uuid>) -> Self {
+        let decided = |loaded: Loaded| {
+            let before = loaded.sequence();
+            (loaded.stream().id, Decided { loaded, before })
+        };
+        let streams = streams.into_iter().map(decided).collect();
+        Self { now, streams, existing, changes: Changes::default() }
     }
 
     /// The moment that this work is decided at.
@@ -116,28 +111,49 @@ impl Work {
         command: A::Command,
     ) -> Result<Vec<A::Event>, Error> {
         let now = self.now;
-        let loaded = loaded::<A>(&mut self.streams, id.into())?;
-        let aggregate = aggregate_mut::<A>(&mut loaded.aggregate)?;
+        let loaded = &mut decided::<A>(&mut self.streams, id.into())?.loaded;
+        let mut aggregate = loaded.aggregate::<A>()?;
         let events = aggregate.decide(command, now)?;
+        if events.is_empty() {
+            return Ok(events);
+        }
+        let state = Arc::make_mut(&mut aggregate);
+        let (mut sequence, mut bytes) = (loaded.sequence(), 0);
         for event in &events {
-            loaded.sequence += 1;
-            let new = NewEvent {
-                stream: loaded.history.stream.clone(),
-                sequence: loaded.sequence,
-                event_type: event.type_name(),
-                event_version: event.version(),
-                payload: event.encode().map_err(Error::internal)?,
-            };
-            aggregate.apply(event.clone());
+            sequence += 1;
+            let new = NewEvent::new::<A>(loaded.stream().clone(), sequence, event)?;
+            bytes += new.payload.get().len();
+            state.apply(event.clone());
             self.changes.events.push(new);
         }
-        if snapshot_due::<A>(loaded) {
-            let state = serde_json::value::to_raw_value(aggregate_mut::<A>(&mut loaded.aggregate)?);
-            let snapshot = Snapshot { sequence: loaded.sequence, state: state.map_err(Error::internal)? };
-            self.changes.snapshots.retain(|(stream, _)| stream.id != loaded.history.stream.id);
-            self.changes.snapshots.push((loaded.history.stream.clone(), snapshot));
+        loaded.evolve(Arc::clone(&aggregate), events.len() as u64, bytes);
+        if A::SNAPSHOT_EVERY > 0 && loaded.since_snapshot() >= A::SNAPSHOT_EVERY {
+            let state = serde_json::value::to_raw_value(&*aggregate).map_err(Error::internal)?;
+            let snapshot = Snapshot { sequence, state };
+            loaded.was_snapshot();
+            self.changes.snapshots.retain(|(stream, _)| stream.id != loaded.stream().id);
+            self.changes.snapshots.push((loaded.stream().clone(), snapshot));
         }
         Ok(events)
+    }
+
+    /// Whether a stream that could be begun exists.
+    pub fn exists(&self, first: impl Into<Uuid>) -> bool {
+        self.existing.contains(&first.into())
+    }
+
+    /// Lets a new aggregate decide `command` as its first one; does nothing if it exists already.
+    pub fn begin<A: Decide>(&mut self, id: impl Into<Uuid>, command: A::Command) -> Result<(), Error> {
+        let id = id.into();
+        if !self.existing.insert(id) {
+            return Ok(());
+        }
+        let events = A::default().decide(command, self.now)?;
+        for (sequence, event) in (1..).zip(&events) {
+            self.changes.events.push(NewEvent::new::<A>(stream::<A>(id), sequence, event)?);
+        }
+        self.changes.firsts.push(id);
+        Ok(())
     }
 
     /// Goes on only if the aggregate was in an expected version before this work.
@@ -146,14 +162,13 @@ impl Work {
         id: impl Into<Uuid>,
         expected: &Expected,
     ) -> Result<(), Error> {
-        let sequence = loaded::<A>(&mut self.streams, id.into())?.history.sequence;
+        let sequence = decided::<A>(&mut self.streams, id.into())?.before;
         if expected.allows(sequence) { Ok(()) } else { Err(Error::PreconditionFailed) }
     }
 
     /// The aggregate as it is after the commands so far.
-    pub fn state<A: Decide + 'static>(&mut self, id: impl Into<Uuid>) -> Result<&A, Error> {
-        let loaded = loaded::<A>(&mut self.streams, id.into())?;
-        aggregate_mut::<A>(&mut loaded.aggregate).map(|aggregate| &*aggregate)
+    pub fn state<A: Decide + 'static>(&mut self, id: impl Into<Uuid>) -> Result<Arc<A>, Error> {
+        decided::<A>(&mut self.streams, id.into())?.loaded.aggregate()
     }
 
     /// Makes `holder` the one stream that holds `value`; the work fails with `taken` if another holds it.
@@ -177,41 +192,38 @@ impl Work {
         self.changes.secrets.push(NewSecret { stream: stream.into(), name, value });
     }
 
-    /// What the commit holds.
-    pub fn into_changes(self) -> Changes {
-        self.changes
+    /// What the command adds, and its streams as they are after it.
+    pub fn finish(self) -> (Changes, impl Iterator<Item = Loaded>) {
+        (self.changes, self.streams.into_values().map(|decided| decided.loaded))
     }
 }
 
-/// The declared stream, replayed.
-fn loaded<A: Decide + 'static>(
-    streams: &mut HashMap<Uuid, LoadedStream>,
-    id: Uuid,
-) -> Result<&mut LoadedStream, Error> {
-    let loaded = streams.get_mut(&id).filter(|loaded| loaded.history.stream.kind == A::TYPE);
-    let loaded =
-        loaded.ok_or_else(|| Error::internal(format!("stream {} {id} was not declared", A::TYPE)))?;
-    if loaded.aggregate.is_none() {
-        loaded.aggregate = Some(Box::new(replay::<A>(&loaded.history)?));
+/// The declared stream.
+fn decided<A: Decide>(streams: &mut HashMap<Uuid, Decided>, id: Uuid) -> Result<&mut Decided, Error> {
+    let decided = streams.get_mut(&id).filter(|decided| decided.loaded.stream().kind == A::TYPE);
+    decided.ok_or_else(|| Error::internal(format!("stream {} {id} was not declared", A::TYPE)))
+}
+
+impl NewEvent {
+    fn new<A: Decide>(stream: StreamId, sequence: u64, event: &A::Event) -> Result<Self, Error> {
+        Ok(Self {
+            stream,
+            sequence,
+            event_type: event.type_name(),
+            event_version: event.version(),
+            payload: event.encode().map_err(Error::internal)?,
+        })
     }
-    Ok(loaded)
-}
-
-fn aggregate_mut<A: 'static>(aggregate: &mut Option<Box<dyn Any + Send>>) -> Result<&mut A, Error> {
-    let aggregate = aggregate.as_mut().and_then(|aggregate| aggregate.downcast_mut::<A>());
-    aggregate.ok_or_else(|| Error::internal("one stream was used as two kinds of aggregate"))
-}
-
-/// The policy: a stream whose tail since its last snapshot has grown to the aggregate's bound gets a new one.
-fn snapshot_due<A: Decide>(loaded: &LoadedStream) -> bool {
-    let last = loaded.history.snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
-    A::SNAPSHOT_EVERY > 0 && loaded.sequence - last >= A::SNAPSHOT_EVERY
 }
 
 impl Changes {
     /// Whether a commit of this would change nothing.
     pub fn is_empty(&self) -> bool {
-        let Self { events, claims, releases, secrets, snapshots: _ } = self;
-        events.is_empty() && claims.is_empty() && releases.is_empty() && secrets.is_empty()
+        self.events.is_empty() && !self.needs_own_commit()
+    }
+
+    /// Whether it can be refused by the database, as a claim can: then nothing else may be in its commit.
+    pub fn needs_own_commit(&self) -> bool {
+        !(self.claims.is_empty() && self.releases.is_empty() && self.secrets.is_empty())
     }
 }

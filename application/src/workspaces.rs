@@ -18,6 +18,6 @@ pub async fn create(ctx: &Ctx, app: &App, name: Name) -> Result<Written<Workspac
     ctx.require(Permission::ProjectsManage)?;
     let workspace_id = WorkspaceId::random();
     let created = WorkspaceCommand::Create(WorkspaceCreated { workspace_id, name });
-    let written = app.execute::<Workspace>(ctx, workspace_id, created).await?;
+    let written = app.begin::<Workspace>(ctx, workspace_id, created).await?;
     Ok(written.map(|()| workspace_id))
 }

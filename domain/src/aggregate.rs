@@ -12,7 +12,7 @@ pub struct Now(pub DateTime<Utc>);
 /// Invariants: a repeated command that changes nothing yields no event and succeeds; the same state, command and time
 /// always yield the same events.
 pub trait Decide:
-    cqrs_es::Aggregate<Command: Clone + Send + Sync, Event: Facts, Error: Refusal, Services = Now>
+    Clone + cqrs_es::Aggregate<Command: Clone + Send + Sync, Event: Facts, Error: Refusal, Services = Now>
 {
     /// How many events may follow a snapshot before the journal writes a new one; 0: short streams, never.
     const SNAPSHOT_EVERY: u64 = 0;

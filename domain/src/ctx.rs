@@ -73,8 +73,22 @@ pub enum Admission {
     Outside,
     /// A membership.
     Member(MemberId),
-    /// An API key.
-    Key(ApiKeyId),
+    /// An API key, with the secret that it had at a sequence.
+    Key {
+        /// Which key.
+        key: ApiKeyId,
+        /// The sequence of its stream.
+        sequence: u64,
+    },
+}
+
+/// What was known of the session that a request came in. A commit checks that nothing has happened to it since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The session.
+    pub session: SessionId,
+    /// The sequence of its newest event.
+    pub sequence: u64,
 }
 
 /// The context that every use case and query gets first: for which tenant, on whose behalf, with which permissions,
@@ -89,6 +103,8 @@ pub struct Ctx {
     pub permissions: Permissions,
     /// What lets the actor in.
     pub admission: Admission,
+    /// The session that the actor acts in, if it is one.
+    pub witness: Option<Witness>,
     /// Where the request came from.
     pub origin: Origin,
     /// When: the one clock reading of a request.
@@ -99,7 +115,15 @@ impl Ctx {
     /// The context of what Annals does by itself in `tenant`.
     pub fn system(tenant: TenantId, now: DateTime<Utc>) -> Self {
         let (permissions, admission) = (Permissions::all(), Admission::Outside);
-        Self { tenant, actor: Actor::System, permissions, admission, origin: Origin::internal(), now }
+        Self {
+            tenant,
+            actor: Actor::System,
+            permissions,
+            admission,
+            witness: None,
+            origin: Origin::internal(),
+            now,
+        }
     }
 
     /// The same actor and request in the platform's journal, where users and sessions live. It carries no permissions.

@@ -19,6 +19,9 @@ const BECOME_APPLICATION: &str = "
     SET idle_in_transaction_session_timeout = '60s';
     SET client_min_messages = 'warning'";
 
+/// How long a connection that nobody uses is trusted to work.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// The database. Tenants' rows are reached through [`crate::tenant_tx::TenantTx`] only.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -55,7 +58,13 @@ impl Database {
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(BECOME_APPLICATION).await.map(|_| ()) })
             })
-            .after_release(|connection, _| Box::pin(is_clean(connection)))
+            // A connection that was in use a moment ago still works; one that fails all the same is closed.
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(async move {
+                    if used.idle_for < TRUSTED { Ok(true) } else { connection.ping().await.map(|()| true) }
+                })
+            })
             .connect_with(options.clone())
             .await
             .map_err(DatabaseError::Connect)?;
@@ -76,7 +85,11 @@ impl Database {
     #[cfg(feature = "test-support")]
     pub async fn carries_tenant(&self) -> Result<bool, Error> {
         let mut connection = self.pool.acquire().await.map_err(database_error)?;
-        Ok(!is_clean(&mut connection).await.map_err(database_error)?)
+        // As a simple query: in the extended protocol even a statement on its own is younger than its transaction.
+        let carries = sqlx::raw_sql(
+            "SELECT now() <> statement_timestamp() OR coalesce(current_setting('app.tenant_id', true), '') <> ''",
+        );
+        carries.fetch_one(&mut *connection).await.and_then(|row| row.try_get(0)).map_err(database_error)
     }
 
     /// Waits for connections in use and closes all.
@@ -95,18 +108,6 @@ pub fn schema_version() -> Vec<u8> {
     MIGRATIONS.iter().flat_map(|migration| migration.checksum.iter().copied()).collect()
 }
 
-/// Whether a released connection is outside any transaction (in one, `now()` stands still) and carries no tenant.
-/// sqlx can hand back a connection with its transaction open when a future is dropped in `begin()`.
-async fn is_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // As a simple query: in the extended protocol even a statement on its own is younger than its transaction.
-    sqlx::raw_sql(
-        "SELECT now() = statement_timestamp() AND coalesce(current_setting('app.tenant_id', true), '') = ''",
-    )
-    .fetch_one(connection)
-    .await?
-    .try_get(0)
-}
-
 /// Brings the schema up to date, as the role that owns it. Safe to run from several processes at once.
 pub async fn migrate(options: &PgConnectOptions) -> Result<(), DatabaseError> {
     let mut connection = PgConnection::connect_with(options).await.map_err(DatabaseError::Connect)?;
@@ -123,7 +124,12 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), DatabaseError> {
 
 /// What a database error means for a use case: the server is away (worth a retry), or the fault is ours.
 pub fn database_error(error: sqlx::Error) -> Error {
-    let away = match &error {
+    if is_away(&error) { Error::Unavailable(Box::new(error)) } else { Error::Internal(Box::new(error)) }
+}
+
+/// Whether the server can't be reached or can't answer, so that the same may go well later.
+pub(crate) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
             true
         }
@@ -133,6 +139,5 @@ pub fn database_error(error: sqlx::Error) -> Error {
             error.code().is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
         }
         _ => false,
-    };
-    if away { Error::Unavailable(Box::new(error)) } else { Error::Internal(Box::new(error)) }
+    }
 }

@@ -4,14 +4,18 @@ use std::ops::{Deref, DerefMut};
 
 use application::error::Error;
 use domain::ids::{TenantId, UserId};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, pool::PoolConnection};
+use tokio::runtime::Handle;
 
 use crate::database::{Database, database_error};
 
 /// A transaction in the context of one tenant: row level security lets it see and write that tenant's rows and no
 /// others. Dropping it without a commit rolls back.
+///
+/// A connection goes back to the pool only after its transaction is known to be over; one that was given up while it
+/// began or ended is closed. sqlx's own transactions can come back open when a future is dropped while they begin.
 pub struct TenantTx {
-    transaction: Transaction<'static, Postgres>,
+    connection: Borrowed,
     tenant: TenantId,
 }
 
@@ -31,9 +35,12 @@ impl TenantTx {
     }
 
     async fn begin_with(database: &Database, tenant: TenantId, begin: String) -> Result<Self, Error> {
+        let connection = database.pool().acquire().await.map_err(database_error)?;
+        let mut connection = Borrowed { connection: Some(connection), end: End::Close };
         // Safe: the only variable parts are UUIDs.
-        let transaction = database.pool().begin_with(AssertSqlSafe(begin)).await.map_err(database_error)?;
-        Ok(Self { transaction, tenant })
+        connection.execute(AssertSqlSafe(begin)).await.map_err(database_error)?;
+        connection.end = End::RollBack;
+        Ok(Self { connection, tenant })
     }
 
     /// Whose rows it sees.
@@ -42,17 +49,19 @@ impl TenantTx {
     }
 
     /// Commits.
-    pub async fn commit(self) -> Result<(), Error> {
-        self.transaction.commit().await.map_err(database_error)
+    pub async fn commit(mut self) -> Result<(), Error> {
+        self.connection.end = End::Close;
+        self.connection.execute("COMMIT").await.map_err(database_error)?;
+        self.connection.end = End::Keep;
+        Ok(())
     }
 
     /// Continues the same transaction in another tenant's context; what was done stays part of it.
-    pub(crate) async fn switch(&mut self, tenant: TenantId) -> Result<(), Error> {
+    pub(crate) async fn switch(&mut self, tenant: TenantId) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT set_config('app.tenant_id', $1, true)")
             .bind(tenant.uuid().to_string())
-            .execute(&mut *self.transaction)
-            .await
-            .map_err(database_error)?;
+            .execute(&mut *self.connection)
+            .await?;
         self.tenant = tenant;
         Ok(())
     }
@@ -62,12 +71,63 @@ impl Deref for TenantTx {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.transaction
+        &self.connection
     }
 }
 
 impl DerefMut for TenantTx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        &mut self.connection
+    }
+}
+
+/// A connection of the pool, and what has to happen before the pool gets it back.
+struct Borrowed {
+    /// Taken when it is dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    end: End,
+}
+
+/// How a connection goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// As it is: it is outside any transaction.
+    Keep,
+    /// After its transaction is rolled back.
+    RollBack,
+    /// Not at all: nobody knows whether it is in a transaction.
+    Close,
+}
+
+impl Deref for Borrowed {
+    type Target = PgConnection;
+
+    #[expect(clippy::unwrap_used, reason = "it is taken by drop only")]
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().unwrap()
+    }
+}
+
+impl DerefMut for Borrowed {
+    #[expect(clippy::unwrap_used, reason = "it is taken by drop only")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().unwrap()
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        match (self.end, Handle::try_current()) {
+            (End::Keep, _) => {}
+            (End::RollBack, Ok(runtime)) => drop(runtime.spawn(async move {
+                // `connection` is closed if this is given up.
+                let mut borrowed = Self { connection: Some(connection), end: End::Close };
+                if borrowed.execute("ROLLBACK").await.is_ok() {
+                    borrowed.end = End::Keep;
+                }
+            })),
+            (End::RollBack | End::Close, _) => connection.close_on_drop(),
+        }
     }
 }

@@ -4,11 +4,17 @@
 
 use std::sync::Arc;
 
-use application::{claim::ClaimKind, error::Error, journal::Journal, work::stream};
+use application::{
+    claim::ClaimKind,
+    error::Error,
+    journal::{Answer, Command, Journal},
+    work::{Work, stream},
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ctx::Ctx,
     ids::{TenantId, WorkspaceId},
+    recorded_event::StreamId,
     workspaces::{Workspace, WorkspaceCommand, WorkspaceCreated},
 };
 use infrastructure::{
@@ -39,20 +45,32 @@ fn ctx(tenant: TenantId) -> Ctx {
     Ctx::system(tenant, Utc::now())
 }
 
+/// A command that looks at one stream.
+fn command(
+    ctx: Ctx,
+    stream: StreamId,
+    decide: impl Fn(&mut Work) -> Result<(), Error> + Send + Sync + 'static,
+) -> Command {
+    let decide = Arc::new(move |work: &mut Work| decide(work).map(|()| Box::new(()) as Answer));
+    Command { ctx, streams: vec![stream], firsts: Arc::from([]), decide }
+}
+
+fn create(work: &mut Work, workspace_id: WorkspaceId) -> Result<(), Error> {
+    let created = WorkspaceCreated { workspace_id, name: "Default".parse().unwrap() };
+    work.execute::<Workspace>(workspace_id, WorkspaceCommand::Create(created)).map(drop)
+}
+
 async fn create_workspace(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId) -> Result<u64, Error> {
-    let mut decide = |work: &mut application::work::Work| {
-        let name = "Default".parse().unwrap();
-        let created = WorkspaceCreated { workspace_id, name };
-        work.execute::<Workspace>(workspace_id, WorkspaceCommand::Create(created)).map(drop)
-    };
-    journal.transact(ctx, &[stream::<Workspace>(workspace_id)], &mut decide).await
+    let command =
+        command(ctx.clone(), stream::<Workspace>(workspace_id), move |work| create(work, workspace_id));
+    journal.transact(command).await.map(|committed| committed.recording.position())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_are_gapless_under_concurrent_writers_of_two_processes() {
     let fixture = fixture().await;
     let tenant = TenantId::random();
-    // A second journal has lanes of its own, as a second process has.
+    // A second journal has writers of its own, as a second process has.
     let other = Arc::new(PgJournal::new(fixture.database.clone(), Growth::default()));
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..40 {
@@ -82,15 +100,12 @@ async fn the_same_command_again_appends_nothing_and_tells_the_position() {
 async fn a_refused_decision_leaves_no_trace() {
     let fixture = fixture().await;
     let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
-    let mut decide = |work: &mut application::work::Work| {
-        let created = WorkspaceCreated { workspace_id: workspace, name: "Default".parse().unwrap() };
-        work.execute::<Workspace>(workspace, WorkspaceCommand::Create(created))?;
+    let refused = command(ctx(tenant), stream::<Workspace>(workspace), move |work| {
+        create(work, workspace)?;
         work.claim(ClaimKind::Invitation, "a@example.com", workspace, Error::VersionConflict);
         Err(Error::not_found())
-    };
-    let refused =
-        fixture.journal.transact(&ctx(tenant), &[stream::<Workspace>(workspace)], &mut decide).await;
-    assert!(refused.is_err());
+    });
+    assert!(fixture.journal.transact(refused).await.is_err());
     assert_eq!(fixture.journal.head(tenant).await.unwrap(), 0);
     assert_eq!(fixture.journal.holder(tenant, ClaimKind::Invitation, "a@example.com").await.unwrap(), None);
 }
@@ -101,17 +116,15 @@ async fn one_of_many_claimants_wins_and_the_others_append_nothing() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let journal = Arc::clone(&fixture.journal);
-        // Different tenants, so that no lane puts them in order: the slug is unique across the platform.
+        // Different tenants, so that no writer puts them in order: the slug is unique across the platform.
         tasks.spawn(async move {
             let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
-            let mut decide = |work: &mut application::work::Work| {
-                let created = WorkspaceCreated { workspace_id: workspace, name: "Default".parse().unwrap() };
-                work.execute::<Workspace>(workspace, WorkspaceCommand::Create(created))?;
+            let claim = command(ctx(tenant), stream::<Workspace>(workspace), move |work| {
+                create(work, workspace)?;
                 work.claim(ClaimKind::Slug, "acme", tenant, Error::not_found());
                 Ok(())
-            };
-            let streams = [stream::<Workspace>(workspace)];
-            let claimed = journal.transact(&ctx(tenant), &streams, &mut decide).await;
+            });
+            let claimed = journal.transact(claim).await;
             (claimed.is_ok(), journal.head(tenant).await.unwrap())
         });
     }
@@ -137,7 +150,7 @@ async fn a_clock_that_jumps_back_does_not_turn_the_journal_back() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_midway_appends_wholly_or_not_at_all_and_frees_the_lane() {
+async fn a_request_that_is_given_up_midway_appends_wholly_or_not_at_all_and_holds_up_nobody() {
     let fixture = fixture().await;
     let tenant = TenantId::random();
     for polls in 0..12 {

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use application::{error::Error, journal::Journal, work::stream};
+use application::{
+    error::Error,
+    journal::{Answer, Command, Journal},
+    work::Work,
+};
 use async_trait::async_trait;
 use chrono::Utc;
 use domain::{
@@ -122,12 +126,15 @@ impl Fixture {
     /// Appends an event and returns its position.
     async fn append(&self) -> u64 {
         let workspace_id = WorkspaceId::random();
-        let mut decide = |work: &mut application::work::Work| {
+        let decide = move |work: &mut Work| {
             let created = WorkspaceCreated { workspace_id, name: "Default".parse().unwrap() };
-            work.execute::<Workspace>(workspace_id, WorkspaceCommand::Create(created)).map(drop)
+            work.begin::<Workspace>(workspace_id, WorkspaceCommand::Create(created))
+                .map(|()| Box::new(()) as Answer)
         };
         let ctx = Ctx::system(self.tenant, Utc::now());
-        self.journal.transact(&ctx, &[stream::<Workspace>(workspace_id)], &mut decide).await.unwrap()
+        let firsts = Arc::from([workspace_id.uuid()]);
+        let command = Command { ctx, streams: vec![], firsts, decide: Arc::new(decide) };
+        self.journal.transact(command).await.unwrap().recording.position()
     }
 
     /// Where a projection is, and what it failed with.

@@ -89,7 +89,7 @@ async fn make(app: &App) -> anyhow::Result<Demo> {
     let api_key = api_keys::issue(&ctx, app, project, "Demo key".parse()?).await?.value.secret;
     let events = events(workspace, project, Utc::now());
     for batch in events.chunks(500) {
-        tracked_events::track(&ctx, app, batch).await?;
+        tracked_events::track(&ctx, app, batch.into()).await?;
     }
     Ok(Demo { tenant, project, api_key })
 }

@@ -20,7 +20,9 @@ impl From<Error> for Problem {
             Error::PreconditionFailed => {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
             }
-            Error::VersionConflict => Self::new(StatusCode::CONFLICT, "version_conflict", detail),
+            Error::VersionConflict | Error::SessionChanged => {
+                Self::new(StatusCode::CONFLICT, "version_conflict", detail)
+            }
             Error::Overloaded => {
                 let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
                 come_back(problem, Duration::from_secs(1))

@@ -1,5 +1,7 @@
 //! Taking events in. One bad event never fails its neighbours: each is parsed on its own, and what became of it is told.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header::HeaderValue},
@@ -175,7 +177,8 @@ async fn take_in(
             }
         }
     }
-    let written = tracked_events::track(&ctx, &annals.app, &parsed).await?;
+    let parsed: Arc<[EventTracked]> = parsed.into();
+    let written = tracked_events::track(&ctx, &annals.app, Arc::clone(&parsed)).await?;
     let Intake { accepted, duplicates, over_quota } = written.value;
     let none_covered = accepted == 0 && duplicates == 0 && !over_quota.is_empty();
     rejected.extend(over_quota.into_iter().map(|index| RejectedEvent {

@@ -6,52 +6,62 @@ use application::{
     error::Error,
     journal::{History, PastEvent, Snapshot},
 };
-use domain::recorded_event::StreamId;
+use chrono::{DateTime, Utc};
+use domain::{ids::TenantId, recorded_event::StreamId};
 use serde_json::value::RawValue;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::{database::database_error, tenant_tx::TenantTx};
+use super::Head;
+use crate::database::database_error;
 
-/// The streams' snapshots and the events after them, in one round trip, in the order asked for; one that is
-/// asked for twice is given once.
-pub(super) async fn histories(tx: &mut TenantTx, streams: &[StreamId]) -> Result<Vec<History>, Error> {
+/// Streams as they were when the journal ended at `head`.
+pub(super) struct Loading {
+    /// Where the journal ended.
+    pub(super) head: Head,
+    /// The streams asked for, in that order; one that was asked for twice is here once.
+    pub(super) histories: Vec<History>,
+    /// Of the streams that may be begun, those that exist.
+    pub(super) existing: HashSet<Uuid>,
+}
+
+/// Reads the streams' snapshots and the events after them, and which of `firsts` exist, in one round trip.
+pub(super) async fn load(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    streams: &[StreamId],
+    firsts: &[Uuid],
+) -> Result<Loading, Error> {
     let ids: Vec<Uuid> = streams.iter().map(|stream| stream.id).collect();
     let rows = sqlx::query!(
-        r#"SELECT stream_id AS "stream_id!", sequence AS "sequence!", event_type,
-                  payload AS "payload!: Json<Box<RawValue>>"
-           FROM (
-               SELECT stream_id, sequence, NULL AS event_type, state AS payload
-               FROM snapshots WHERE tenant_id = $1 AND stream_id = ANY($2)
-               UNION ALL
-               SELECT event.stream_id, event.sequence, event.event_type, event.payload
-               FROM unnest($2) AS asked (stream_id)
-               LEFT JOIN snapshots AS snapshot
-                   ON snapshot.tenant_id = $1 AND snapshot.stream_id = asked.stream_id
-               CROSS JOIN LATERAL (
-                   SELECT stream_id, sequence, event_type, payload
-                   FROM events
-                   WHERE tenant_id = $1 AND stream_id = asked.stream_id
-                     AND sequence > coalesce(snapshot.sequence, 0)
-                   -- A fence: without it the planner may join by reading the tenant's whole journal.
-                   OFFSET 0
-               ) AS event
-           ) AS past
-           ORDER BY stream_id, event_type IS NOT NULL, sequence"#,
-        tx.tenant().uuid(),
-        &ids
+        r#"SELECT head AS "head!", head_at AS "head_at?: DateTime<Utc>", stream_id AS "stream_id?", sequence AS "sequence?",
+                  event_type AS "event_type?", payload AS "payload?: Json<Box<RawValue>>"
+           FROM journal_load($1, $2, $3)"#,
+        tenant.uuid(),
+        &ids,
+        firsts
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(connection)
     .await
     .map_err(database_error)?;
 
-    let mut found: HashMap<Uuid, History> = HashMap::new();
+    let mut head = Head::BEGINNING;
+    let (mut found, mut existing) = (HashMap::<Uuid, History>::new(), HashSet::new());
     for row in rows {
-        let history = found.entry(row.stream_id).or_insert_with(|| empty(row.stream_id));
-        history.sequence = row.sequence as u64;
+        if let Some(recorded_at) = row.head_at {
+            head = Head { position: row.head as u64, recorded_at };
+        }
+        let (Some(id), Some(sequence)) = (row.stream_id, row.sequence) else { continue };
+        let sequence = sequence as u64;
+        let Some(Json(payload)) = row.payload else {
+            existing.insert(id);
+            continue;
+        };
+        let history = found.entry(id).or_insert_with(|| empty(id));
+        history.sequence = sequence;
         match row.event_type {
-            None => history.snapshot = Some(Snapshot { sequence: row.sequence as u64, state: row.payload.0 }),
-            Some(event_type) => history.events.push(PastEvent { event_type, payload: row.payload.0 }),
+            None => history.snapshot = Some(Snapshot { sequence, state: payload }),
+            Some(event_type) => history.events.push(PastEvent { event_type, payload }),
         }
     }
     let mut asked = HashSet::with_capacity(streams.len());
@@ -59,7 +69,8 @@ pub(super) async fn histories(tx: &mut TenantTx, streams: &[StreamId]) -> Result
         let history = found.remove(&stream.id).unwrap_or_else(|| empty(stream.id));
         asked.insert(stream.id).then(|| History { stream: stream.clone(), ..history })
     };
-    Ok(streams.iter().filter_map(&mut history).collect())
+    let histories = streams.iter().filter_map(&mut history).collect();
+    Ok(Loading { head, histories, existing })
 }
 
 fn empty(id: Uuid) -> History {

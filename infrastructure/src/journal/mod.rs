@@ -1,119 +1,127 @@
 //! The journal in PostgreSQL.
 //!
-//! An append locks its tenant's head row, so positions are gapless and in commit order, and every event at or before
-//! the head is visible: a reader needs no gap detector. In this process a tenant's commands queue up in its lane
-//! before they take a connection, so that a busy tenant costs one connection and not all of them.
+//! An append moves its tenant's head row and puts its events behind it, so positions are gapless and in commit order, and
+//! every event at or before the head is visible: a reader needs no gap detector. In this process each tenant's commands go
+//! through one [`writer`], which remembers the tenant's streams and commits what came meanwhile together; what the writers
+//! of several tenants want appended shares commits in turn ([`appender`]).
 
-mod append;
-mod lanes;
+// Readers.
 mod load;
 mod read;
+
+// One tenant's writer.
+mod firsts;
+mod memory;
+mod round;
+mod writer;
+
+// All of them, and their way to the database.
+mod appender;
+mod commit;
+mod writers;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use application::{
     claim::ClaimKind,
     error::Error,
-    journal::{Decision, History, Journal},
-    work::Work,
+    journal::{Command, Committed, History, Journal},
+    loaded::Loaded,
 };
 use async_trait::async_trait;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use domain::{
-    ctx::Ctx,
     ids::TenantId,
     recorded_event::{RecordedEvent, StreamId},
 };
 use secrecy::SecretSlice;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use self::lanes::Lanes;
 pub use self::read::{head, read, read_streams};
+use self::{
+    appender::Appender,
+    load::{Loading, load},
+    memory::Memory,
+    writer::Desk,
+    writers::Writers,
+};
 use crate::{
     database::{Database, database_error},
     growth::Growth,
     tenant_tx::TenantTx,
 };
 
-/// How often a command is decided again after another process was faster.
-const ATTEMPTS: usize = 5;
-
 /// The journal in PostgreSQL.
 pub struct PgJournal {
     database: Database,
-    lanes: Lanes,
-    growth: Growth,
-    clock: fn() -> DateTime<Utc>,
+    writers: Arc<Writers>,
 }
 
-/// Where a tenant's journal ends, while its row is locked.
-#[derive(Clone, Copy, Debug)]
+/// Where a tenant's journal ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     position: u64,
     recorded_at: DateTime<Utc>,
 }
 
+impl Head {
+    /// Of a journal without events.
+    const BEGINNING: Self = Self { position: 0, recorded_at: DateTime::UNIX_EPOCH };
+}
+
 impl PgJournal {
-    /// The journal in `database`; `growth` is told of every commit.
+    /// The journal in `database`; `growth` is told of every commit. Its writers run where this is called.
     pub fn new(database: Database, growth: Growth) -> Self {
-        Self { database, lanes: Lanes::default(), growth, clock: Utc::now }
+        Self::by_clock(database, growth, Utc::now)
     }
 
     /// The same journal by another clock.
     #[cfg(feature = "test-support")]
     #[must_use]
     pub fn with_clock(self, clock: fn() -> DateTime<Utc>) -> Self {
-        Self { clock, ..self }
+        Self::by_clock(self.database, self.writers.desk().growth.clone(), clock)
     }
 
-    async fn attempt(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<Attempt, Error> {
-        let mut tx = TenantTx::begin(&self.database, ctx.tenant).await?;
-        let head = append::lock_head(&mut tx, (self.clock)()).await?;
-        // Read only now: a request may have waited long, and decisions are made in the journal's order.
-        let now = (self.clock)().trunc_subsecs(6);
-        let histories = load::histories(&mut tx, streams).await?;
-        let mut work = Work::new(now, histories);
-        decide(&mut work)?;
-        let changes = work.into_changes();
-        if changes.is_empty() {
-            return Ok(Attempt::Done(head.position));
-        }
-        match append::append(&mut tx, ctx, head, now, changes).await? {
-            append::Appended::Conflict => Ok(Attempt::Conflict),
-            append::Appended::UpTo(position) => {
-                tx.commit().await?;
-                metrics::counter!("annals_journal_events_total").increment(position - head.position);
-                metrics::counter!("annals_journal_commits_total").increment(1);
-                self.growth.grew(ctx.tenant);
-                Ok(Attempt::Done(position))
-            }
+    fn by_clock(database: Database, growth: Growth, clock: fn() -> DateTime<Utc>) -> Self {
+        let appender = Appender::new(database.clone());
+        let runtime = Handle::current();
+        let desk = Desk { database: database.clone(), appender, growth, clock, runtime };
+        Self { database, writers: Writers::new(desk) }
+    }
+
+    /// Says that another process may have written to `tenant`'s journal. A hint: it makes [`Journal::recall`] look.
+    pub fn doubt(&self, tenant: TenantId) {
+        if let Some(memory) = self.writers.existing_memory(tenant) {
+            lock(&memory).doubt();
         }
     }
-}
 
-/// How one try went.
-enum Attempt {
-    Done(u64),
-    Conflict,
+    async fn loading(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Loading, Error> {
+        let mut connection = self.database.pool().acquire().await.map_err(database_error)?;
+        load(&mut connection, tenant, streams, &[]).await
+    }
 }
 
 #[async_trait]
 impl Journal for PgJournal {
-    async fn transact(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<u64, Error> {
-        let _turn = self.lanes.enter(ctx.tenant).await?;
-        for _ in 0..ATTEMPTS {
-            match self.attempt(ctx, streams, decide).await {
-                Ok(Attempt::Done(position)) => return Ok(position),
-                Ok(Attempt::Conflict) => {}
-                // Two tenants wanted each other's claims, and PostgreSQL chose this one to give way.
-                Err(Error::Internal(error)) if append::gave_way(error.as_ref()) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::VersionConflict)
+    async fn transact(&self, command: Command) -> Result<Committed, Error> {
+        self.writers.write(command).await
     }
 
     async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error> {
-        let mut tx = TenantTx::begin(&self.database, tenant).await?;
-        load::histories(&mut tx, streams).await
+        Ok(self.loading(tenant, streams).await?.histories)
+    }
+
+    async fn recall(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<Loaded>, Error> {
+        let memory = self.writers.memory(tenant);
+        if let Some(loaded) = lock(&memory).recall(streams) {
+            return Ok(loaded);
+        }
+        let Loading { head, histories, .. } = self.loading(tenant, streams).await?;
+        let loaded: Vec<Loaded> = histories.into_iter().map(Loaded::from).collect();
+        lock(&memory).learn(head, loaded.iter().cloned());
+        Ok(loaded)
     }
 
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error> {
@@ -157,4 +165,8 @@ impl Journal for PgJournal {
         let mut tx = TenantTx::begin(&self.database, tenant).await?;
         head(&mut tx).await
     }
+}
+
+fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }

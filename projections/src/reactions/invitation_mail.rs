@@ -1,6 +1,6 @@
 //! Brings an invitation to the invited address.
 
-use application::{error::Error, journal::History, mail::Mail, tokens::InvitationToken, work::replay};
+use application::{error::Error, journal::History, loaded::replay, mail::Mail, tokens::InvitationToken};
 use chrono::Utc;
 use domain::{
     aggregate::Fact,

@@ -12,9 +12,10 @@ use std::{fmt, sync::Arc};
 use application::{
     error::Error,
     journal::{History, Journal},
+    loaded::replay,
     mail::{Mail, Mailer},
     tokens::Tokens,
-    work::{replay, stream},
+    work::stream,
 };
 use async_trait::async_trait;
 use domain::{

@@ -2,13 +2,13 @@ use std::sync::Mutex;
 
 use application::{
     claim::ClaimKind,
-    journal::{Decision, PastEvent},
+    journal::{Command, Committed, PastEvent},
+    loaded::Loaded,
     mail::MailError,
     tokens::{InvitationToken, VerificationToken},
 };
 use chrono::{TimeDelta, Utc};
 use domain::{
-    ctx::Ctx,
     ids::{InvitationId, ProjectId, UserId},
     invitations::{InvitationAccepted, InvitationResent, InvitationSent},
     permission::Role,
@@ -43,8 +43,12 @@ impl Journal for Told {
         Ok(streams.iter().map(history).collect())
     }
 
-    async fn transact(&self, _: &Ctx, _: &[StreamId], _: Decision<'_>) -> Result<u64, Error> {
+    async fn transact(&self, _: Command) -> Result<Committed, Error> {
         unreachable!("a mail changes nothing")
+    }
+
+    async fn recall(&self, _: TenantId, _: &[StreamId]) -> Result<Vec<Loaded>, Error> {
+        unreachable!("a mail goes by what is there now")
     }
 
     async fn holder(&self, _: TenantId, _: ClaimKind, _: &str) -> Result<Option<Uuid>, Error> {

@@ -1,0 +1,302 @@
+//! Appends on their way to the database.
+//!
+//! Small appends of several tenants share one call and one commit: while a call is under way the next ones gather. A
+//! large append has a call of its own, so that nobody waits for it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use application::recording::Recording;
+use chrono::{DateTime, Utc};
+use domain::{ctx::Witness, ids::TenantId};
+use sqlx::{PgConnection, Postgres, pool::PoolConnection};
+use tokio::{runtime::Handle, sync::oneshot};
+use uuid::Uuid;
+
+use super::Head;
+use crate::database::Database;
+
+/// How many calls with small appends are under way at once.
+const CALLS: usize = 2;
+/// How many tenants share a call.
+const TENANTS: usize = 64;
+/// How many events an append may have to share a call.
+const SMALL: usize = 64;
+/// How long a connection is kept from the pool for the next call.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// What a tenant's writer wants appended.
+pub(super) struct Append {
+    /// To whose journal.
+    pub(super) tenant: TenantId,
+    /// Where that journal must end now.
+    pub(super) after: Head,
+    /// Where it is to end.
+    pub(super) head: Head,
+    /// The events.
+    pub(super) recordings: Vec<Arc<Recording>>,
+    /// What is known of the sessions that the commands came in.
+    pub(super) witnesses: Vec<Witness>,
+}
+
+/// What became of an append.
+pub(super) enum Appended {
+    /// It is committed; without events: the journal ends where it was expected to.
+    Done,
+    /// The journal ended elsewhere.
+    Outrun,
+    /// A stream exists that was to be begun.
+    Repeated,
+    /// Nothing was appended, because these sessions have newer events than was known.
+    SessionsChanged(Vec<Uuid>),
+    /// The database failed; it may have happened or not.
+    Failed(Arc<sqlx::Error>),
+}
+
+/// The desk where appends are handed in.
+pub(super) struct Appender {
+    database: Database,
+    runtime: Handle,
+    queue: Mutex<Queue>,
+    connections: Connections,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    calls: usize,
+}
+
+struct Waiting {
+    append: Append,
+    done: oneshot::Sender<Appended>,
+}
+
+impl Appender {
+    pub(super) fn new(database: Database) -> Arc<Self> {
+        let (queue, connections) = (Mutex::default(), Connections::default());
+        Arc::new(Self { database, runtime: Handle::current(), queue, connections })
+    }
+
+    /// Appends, and tells what became of it. It happens also if nobody waits for the answer.
+    pub(super) async fn append(self: &Arc<Self>, append: Append) -> Appended {
+        let (done, answer) = oneshot::channel();
+        let waiting = Waiting { append, done };
+        let appender = Arc::clone(self);
+        if waiting.append.events() > SMALL {
+            self.runtime.spawn(async move { appender.carry_out(vec![waiting]).await });
+        } else {
+            let mut queue = self.queue();
+            queue.waiting.push_back(waiting);
+            if queue.calls < CALLS {
+                queue.calls += 1;
+                self.runtime.spawn(async move { appender.work_off().await });
+            }
+        }
+        answer.await.unwrap_or_else(|_| Appended::Failed(Arc::new(sqlx::Error::WorkerCrashed)))
+    }
+
+    async fn work_off(self: Arc<Self>) {
+        loop {
+            let waiting: Vec<Waiting> = {
+                let mut queue = self.queue();
+                if queue.waiting.is_empty() {
+                    queue.calls -= 1;
+                    return;
+                }
+                let count = queue.waiting.len().min(TENANTS);
+                queue.waiting.drain(..count).collect()
+            };
+            self.carry_out(waiting).await;
+        }
+    }
+
+    async fn carry_out(&self, waiting: Vec<Waiting>) {
+        let appends: Vec<&Append> = waiting.iter().map(|waiting| &waiting.append).collect();
+        let outcomes = match self.call(&appends).await {
+            Ok(outcomes) => outcomes,
+            // One of them is at fault, and the others are none the worse: nothing was committed.
+            Err(Refused) if appends.len() > 1 => {
+                let mut outcomes = Vec::with_capacity(appends.len());
+                for append in &appends {
+                    outcomes.extend(
+                        self.call(&[append]).await.unwrap_or_else(|Refused| vec![Appended::Repeated]),
+                    );
+                }
+                outcomes
+            }
+            Err(Refused) => vec![Appended::Repeated],
+        };
+        for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
+            // Nobody waits any more: then nobody needs to know.
+            let _ = waiting.done.send(outcome);
+        }
+    }
+
+    /// One call; fails only if it is certain that nothing was committed because of what one of the appends holds.
+    async fn call(&self, appends: &[&Append]) -> Result<Vec<Appended>, Refused> {
+        let failed = |error: sqlx::Error| {
+            let error = Arc::new(error);
+            Ok(appends.iter().map(|_| Appended::Failed(Arc::clone(&error))).collect())
+        };
+        let mut connection = match self.connections.take(&self.database).await {
+            Ok(connection) => connection,
+            Err(error) => return failed(error),
+        };
+        let called = append(&mut connection, appends).await;
+        if matches!(called, Ok(_) | Err(sqlx::Error::Database(_))) {
+            self.connections.keep(connection);
+        }
+        match called {
+            Err(error) if is_repeated(&error) => Err(Refused),
+            Err(error) => failed(error),
+            Ok(Call { changed, .. }) if !changed.is_empty() => match appends {
+                [_] => Ok(vec![Appended::SessionsChanged(changed)]),
+                _ => Err(Refused),
+            },
+            Ok(Call { reached, .. }) => {
+                let wanted = appends.iter().map(|append| append.head.position as i64);
+                let outcome = |(wanted, reached)| match wanted == reached {
+                    true => Appended::Done,
+                    false => Appended::Outrun,
+                };
+                Ok(wanted.zip(reached).map(outcome).collect())
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of the appends of a call was at fault; nothing was committed.
+struct Refused;
+
+/// Connections that calls have used. The pool looks at each that it gets back, with a round trip that a call every
+/// millisecond can do without.
+#[derive(Default)]
+struct Connections(Mutex<Vec<(PoolConnection<Postgres>, Instant)>>);
+
+impl Connections {
+    async fn take(&self, database: &Database) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match kept {
+            Some((connection, since)) if since.elapsed() < KEPT => Ok(connection),
+            // Its server may have gone away meanwhile, which the pool finds out.
+            _ => database.pool().acquire().await,
+        }
+    }
+
+    fn keep(&self, connection: PoolConnection<Postgres>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < CALLS {
+            kept.push((connection, Instant::now()));
+        }
+    }
+}
+
+impl Append {
+    fn events(&self) -> usize {
+        self.recordings.iter().map(|recording| recording.events.len()).sum()
+    }
+}
+
+/// What the database answered.
+pub(super) struct Call {
+    /// Where each journal ends.
+    reached: Vec<i64>,
+    /// The sessions because of which nothing was appended.
+    pub(super) changed: Vec<Uuid>,
+}
+
+impl Call {
+    /// Whether the only append of the call was done.
+    pub(super) fn reached(&self, head: Head) -> bool {
+        self.reached == [head.position as i64]
+    }
+}
+
+/// Calls the database's `journal_append`: in the connection's transaction if it has one, or else in one of its own.
+pub(super) async fn append(connection: &mut PgConnection, appends: &[&Append]) -> Result<Call, sqlx::Error> {
+    let tenants: Vec<Uuid> = appends.iter().map(|append| append.tenant.uuid()).collect();
+    let expected: Vec<i64> = appends.iter().map(|append| append.after.position as i64).collect();
+    let times: Vec<DateTime<Utc>> = appends.iter().map(|append| append.head.recorded_at).collect();
+    let counts: Vec<i32> = appends.iter().map(|append| append.events() as i32).collect();
+
+    let recordings: Vec<&Arc<Recording>> =
+        appends.iter().flat_map(|append| append.recordings.iter()).collect();
+    let metadata: Vec<&str> = recordings.iter().map(|recording| recording.metadata.get()).collect();
+    let mut columns = Columns::default();
+    for (command, recording) in (1..).zip(&recordings) {
+        columns.extend(command, recording);
+    }
+
+    let mut witnesses: HashMap<Uuid, i64> = HashMap::new();
+    for witness in appends.iter().flat_map(|append| &append.witnesses) {
+        let oldest = witnesses.entry(witness.session.uuid()).or_insert(i64::MAX);
+        *oldest = (*oldest).min(witness.sequence as i64);
+    }
+    let (sessions, session_sequences): (Vec<Uuid>, Vec<i64>) = witnesses.into_iter().unzip();
+
+    sqlx::query_as!(
+        Call,
+        r#"SELECT reached AS "reached!", changed AS "changed!"
+           FROM journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"#,
+        &tenants,
+        &expected,
+        &times,
+        &counts,
+        &columns.commands,
+        &columns.streams,
+        &columns.sequences,
+        &columns.kinds as &[&str],
+        &columns.types as &[&str],
+        &columns.versions,
+        &columns.payloads as &[&str],
+        &columns.hashes as &[&[u8]],
+        &metadata as &[&str],
+        &sessions,
+        &session_sequences
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Events, column by column.
+#[derive(Default)]
+struct Columns<'a> {
+    commands: Vec<i32>,
+    streams: Vec<Uuid>,
+    sequences: Vec<i64>,
+    kinds: Vec<&'a str>,
+    types: Vec<&'a str>,
+    versions: Vec<i16>,
+    payloads: Vec<&'a str>,
+    hashes: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn extend(&mut self, command: i32, recording: &'a Recording) {
+        for (event, hash) in recording.events.iter().zip(&recording.leaf_hashes) {
+            self.commands.push(command);
+            self.streams.push(event.stream.id);
+            self.sequences.push(event.sequence as i64);
+            self.kinds.push(&event.stream.kind);
+            self.types.push(event.event_type);
+            self.versions.push(event.event_version as i16);
+            self.payloads.push(event.payload.get());
+            self.hashes.push(hash);
+        }
+    }
+}
+
+/// Whether a stream has an event already that was to be its next.
+pub(super) fn is_repeated(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    error.code().as_deref() == Some("23505")
+        && matches!(error.constraint(), Some("events_by_stream" | "events_pkey"))
+}

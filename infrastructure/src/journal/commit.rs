@@ -1,0 +1,210 @@
+//! A commit behind the journal's lock: of commands that claim, give back or keep something besides their events, and of all
+//! commands while another process writes to the same journal.
+
+use application::{
+    claim::{Claim, Release},
+    error::Error,
+    journal::Snapshot,
+    work::Changes,
+};
+use chrono::{DateTime, Utc};
+use domain::{ids::TenantId, recorded_event::StreamId};
+use secrecy::ExposeSecret;
+use uuid::Uuid;
+
+use super::{
+    Head,
+    appender::{Append, append, is_repeated},
+    round::Round,
+};
+use crate::{
+    database::{Database, database_error},
+    tenant_tx::TenantTx,
+};
+
+/// What became of a commit.
+pub(super) enum Committing {
+    /// It is done.
+    Done,
+    /// Another stream holds a value that was to be claimed; nothing was committed.
+    Refused(Error),
+    /// Another commit was in the way; nothing was committed.
+    GaveWay,
+    /// Nothing was committed, because these sessions have newer events than was known.
+    SessionsChanged(Vec<Uuid>),
+}
+
+/// Locks the end of the journal of the transaction's tenant, so that this transaction is its only writer.
+pub(super) async fn lock_head(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<Head, Error> {
+    if let Some(head) = try_lock_head(tx).await? {
+        return Ok(head);
+    }
+    sqlx::query!(
+        "INSERT INTO journal_heads (tenant_id, position, recorded_at) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING",
+        tx.tenant().uuid(),
+        now
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    try_lock_head(tx).await?.ok_or_else(|| Error::internal("a journal's head is never deleted"))
+}
+
+async fn try_lock_head(tx: &mut TenantTx) -> Result<Option<Head>, Error> {
+    let head = sqlx::query!(
+        "SELECT position, recorded_at FROM journal_heads WHERE tenant_id = $1 FOR UPDATE",
+        tx.tenant().uuid()
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    Ok(head.map(|head| Head { position: head.position as u64, recorded_at: head.recorded_at }))
+}
+
+/// Writes all that a round holds behind the locked head, and commits.
+pub(super) async fn commit(mut tx: TenantTx, round: &mut Round) -> Result<Committing, Error> {
+    let own = round.own.take();
+    let witnesses = round.witnesses();
+    if own.is_none() && round.events() == 0 && witnesses.is_empty() {
+        return Ok(Committing::Done);
+    }
+    if let Some(changes) = own
+        && let Some(refusal) = write(&mut tx, changes).await?
+    {
+        return Ok(refusal);
+    }
+    let (tenant, recordings) = (tx.tenant(), round.recordings.clone());
+    let appended =
+        append(&mut tx, &[&Append { tenant, after: round.after, head: round.head, recordings, witnesses }])
+            .await;
+    match appended {
+        Err(error) if is_repeated(&error) || gave_way(&error) => Ok(Committing::GaveWay),
+        Err(error) => Err(database_error(error)),
+        Ok(call) if !call.changed.is_empty() => Ok(Committing::SessionsChanged(call.changed)),
+        Ok(call) if !call.reached(round.head) => Err(Error::internal("a locked journal does not grow")),
+        Ok(_) => tx.commit().await.map(|()| Committing::Done),
+    }
+}
+
+/// Writes what a command needs besides its events; tells what refuses it, if something does.
+async fn write(tx: &mut TenantTx, changes: Changes) -> Result<Option<Committing>, Error> {
+    for release in &changes.releases {
+        give_back(tx, release).await?;
+    }
+    for claim in changes.claims {
+        match take(tx, &claim).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(Committing::Refused(claim.taken))),
+            // Two tenants wanted each other's claims, and PostgreSQL chose this one to give way.
+            Err(error) if gave_way(&error) => return Ok(Some(Committing::GaveWay)),
+            Err(error) => return Err(database_error(error)),
+        }
+    }
+    for secret in changes.secrets {
+        sqlx::query!(
+            "INSERT INTO secrets (tenant_id, stream_id, name, value) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (tenant_id, stream_id, name) DO UPDATE SET value = excluded.value",
+            tx.tenant().uuid(),
+            secret.stream,
+            secret.name,
+            secret.value.expose_secret()
+        )
+        .execute(&mut **tx)
+        .await
+        .map_err(database_error)?;
+    }
+    Ok(None)
+}
+
+/// Takes a value for a stream; tells whether the stream holds it now.
+async fn take(tx: &mut TenantTx, claim: &Claim) -> Result<bool, sqlx::Error> {
+    let tenant = tx.tenant();
+    let scope = claim.kind.scope(tenant);
+    if scope != tenant {
+        tx.switch(scope).await?;
+    }
+    let holder = sqlx::query_scalar!(
+        r#"WITH taken AS (
+               INSERT INTO claims (tenant_id, kind, value, stream_id) VALUES ($1, $2, $3, $4)
+               ON CONFLICT DO NOTHING RETURNING stream_id
+           )
+           SELECT stream_id AS "stream_id!" FROM taken
+           UNION ALL
+           SELECT stream_id FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3"#,
+        scope.uuid(),
+        claim.kind.as_str(),
+        claim.value,
+        claim.holder
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    if scope != tenant {
+        tx.switch(tenant).await?;
+    }
+    // No row at all: somebody else's claim was committed after this statement began.
+    Ok(holder == Some(claim.holder))
+}
+
+async fn give_back(tx: &mut TenantTx, release: &Release) -> Result<(), Error> {
+    let tenant = tx.tenant();
+    let scope = release.kind.scope(tenant);
+    if scope != tenant {
+        tx.switch(scope).await.map_err(database_error)?;
+    }
+    sqlx::query!(
+        "DELETE FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3 AND stream_id = $4",
+        scope.uuid(),
+        release.kind.as_str(),
+        release.value,
+        release.holder
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    if scope != tenant {
+        tx.switch(tenant).await.map_err(database_error)?;
+    }
+    Ok(())
+}
+
+fn gave_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// Keeps snapshots. They are a shortcut, so they are written after the commit, and nobody misses one that is lost.
+pub(super) async fn keep_snapshots(
+    database: Database,
+    tenant: TenantId,
+    snapshots: Vec<(StreamId, Snapshot)>,
+) {
+    if let Err(error) = try_keep_snapshots(&database, tenant, &snapshots).await {
+        tracing::debug!(%tenant, %error, "snapshots are lost; the next ones will do");
+    }
+}
+
+async fn try_keep_snapshots(
+    database: &Database,
+    tenant: TenantId,
+    snapshots: &[(StreamId, Snapshot)],
+) -> Result<(), Error> {
+    let streams: Vec<Uuid> = snapshots.iter().map(|(stream, _)| stream.id).collect();
+    let sequences: Vec<i64> = snapshots.iter().map(|(_, snapshot)| snapshot.sequence as i64).collect();
+    let states: Vec<&str> = snapshots.iter().map(|(_, snapshot)| snapshot.state.get()).collect();
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    sqlx::query!(
+        "INSERT INTO snapshots (tenant_id, stream_id, sequence, state)
+         SELECT $1, stream_id, sequence, state::json
+         FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS new (stream_id, sequence, state)
+         ON CONFLICT (tenant_id, stream_id) DO UPDATE SET sequence = excluded.sequence, state = excluded.state
+         WHERE snapshots.sequence < excluded.sequence",
+        tenant.uuid(),
+        &streams,
+        &sequences,
+        &states as &[&str]
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(database_error)?;
+    tx.commit().await
+}

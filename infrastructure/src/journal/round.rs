@@ -1,0 +1,180 @@
+//! Commands that are decided together, to be committed together.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use application::{
+    error::Error,
+    journal::{Answer, Committed, Snapshot},
+    loaded::Loaded,
+    recording::Recording,
+    work::{Changes, Work},
+};
+use chrono::{DateTime, Utc};
+use domain::{ctx::Witness, recorded_event::StreamId};
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use super::{Head, writer::Queued};
+
+/// How many events one commit takes, but for the last command's.
+const EVENTS: usize = 5_000;
+
+/// What a round starts from: the journal's end, and the streams of its commands as of then.
+pub(super) struct Start {
+    pub(super) head: Head,
+    pub(super) streams: HashMap<Uuid, Loaded>,
+    /// Streams that could be begun, but are known to exist.
+    pub(super) existing: HashSet<Uuid>,
+}
+
+/// Commands, one decided on what the other left behind.
+pub(super) struct Round {
+    /// Where the journal ended before.
+    pub(super) after: Head,
+    /// Where it ends with what was decided.
+    pub(super) head: Head,
+    /// The streams, with what was decided.
+    pub(super) streams: HashMap<Uuid, Loaded>,
+    /// The streams that were begun.
+    pub(super) firsts: Vec<Uuid>,
+    /// What each command came to, in order.
+    pub(super) decided: Vec<Decided>,
+    /// What each command that was not refused records, in order.
+    pub(super) recordings: Vec<Arc<Recording>>,
+    /// What must be in the commit besides events; then there is one command.
+    pub(super) own: Option<Changes>,
+    /// Snapshots that are due.
+    pub(super) snapshots: Vec<(StreamId, Snapshot)>,
+}
+
+/// What a command came to.
+pub(super) struct Decided {
+    pub(super) queued: Queued,
+    pub(super) outcome: Result<Answer, Error>,
+}
+
+/// Which commands a round takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Those up to one that needs a commit of its own.
+    Sharing,
+    /// The same; but if that one is the first, then it alone.
+    Any,
+}
+
+impl Round {
+    /// Lets commands decide, first come, first served. Those that are not in the round stay in `waiting`.
+    pub(super) fn decide(
+        start: Start,
+        waiting: &mut VecDeque<Queued>,
+        take: Take,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let Start { head: after, streams, mut existing } = start;
+        let recorded_at = now.max(after.recorded_at);
+        let mut round = Self {
+            after,
+            head: after,
+            streams,
+            firsts: Vec::new(),
+            decided: Vec::new(),
+            recordings: Vec::new(),
+            own: None,
+            snapshots: Vec::new(),
+        };
+        while round.own.is_none() && round.events() < EVENTS {
+            let Some(queued) = waiting.pop_front() else { break };
+            let (work, decision) = round.ask(&queued, &existing, now);
+            let answer = match decision {
+                Ok(answer) => answer,
+                Err(error) => {
+                    round.decided.push(Decided { queued, outcome: Err(error) });
+                    continue;
+                }
+            };
+            let (changes, loaded) = work.finish();
+            if changes.needs_own_commit() && (take == Take::Sharing || !round.decided.is_empty()) {
+                waiting.push_front(queued);
+                break;
+            }
+            let metadata = match to_raw_value(&queued.command.ctx.metadata()) {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    round.decided.push(Decided { queued, outcome: Err(Error::internal(error)) });
+                    continue;
+                }
+            };
+            round.streams.extend(loaded.map(|loaded| (loaded.stream().id, loaded)));
+            existing.extend(changes.firsts.iter().copied());
+            round.record(&queued, changes, metadata, recorded_at);
+            round.decided.push(Decided { queued, outcome: Ok(answer) });
+        }
+        round
+    }
+
+    fn ask(
+        &self,
+        queued: &Queued,
+        existing: &HashSet<Uuid>,
+        now: DateTime<Utc>,
+    ) -> (Work, Result<Answer, Error>) {
+        let command = &queued.command;
+        let streams = command.streams.iter().filter_map(|stream| self.streams.get(&stream.id).cloned());
+        let existing = command.firsts.iter().filter(|id| existing.contains(id)).copied();
+        let mut work = Work::new(now, streams.collect(), existing.collect());
+        let decision = (command.decide)(&mut work);
+        (work, decision)
+    }
+
+    fn record(
+        &mut self,
+        queued: &Queued,
+        mut changes: Changes,
+        metadata: Box<RawValue>,
+        recorded_at: DateTime<Utc>,
+    ) {
+        let events = std::mem::take(&mut changes.events);
+        let tenant = queued.command.ctx.tenant;
+        let recording = Recording::new(tenant, self.head.position, recorded_at, metadata.into(), events);
+        if !recording.events.is_empty() {
+            self.head = Head { position: recording.position(), recorded_at };
+        }
+        self.recordings.push(Arc::new(recording));
+        self.firsts.append(&mut changes.firsts);
+        self.snapshots.append(&mut changes.snapshots);
+        if changes.needs_own_commit() {
+            self.own = Some(changes);
+        }
+    }
+
+    /// What is known of the sessions that the commands came in.
+    pub(super) fn witnesses(&self) -> Vec<Witness> {
+        self.decided.iter().filter_map(|decided| decided.queued.command.ctx.witness).collect()
+    }
+
+    /// How many events it records.
+    pub(super) fn events(&self) -> usize {
+        (self.head.position - self.after.position) as usize
+    }
+
+    /// Puts the commands back in front of those that wait, to be decided again.
+    pub(super) fn undo(self, waiting: &mut VecDeque<Queued>) {
+        self.decided.into_iter().rev().for_each(|decided| waiting.push_front(decided.queued));
+    }
+
+    /// Tells everybody what their command came to.
+    pub(super) fn reply(self) {
+        let mut recordings = self.recordings.into_iter();
+        for Decided { queued, outcome } in self.decided {
+            let committed = outcome.and_then(|answer| {
+                let recording = recordings.next();
+                let recording = recording.ok_or_else(|| Error::internal("every answer has its recording"))?;
+                Ok(Committed { answer, recording })
+            });
+            queued.reply(committed);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! A tenant's writer: it lets queued commands decide, one after the other, on streams that it remembers, and commits what
+//! they produced together.
+//!
+//! Nobody is told anything, not even a refusal, before it is certain that the journal still ended where the decision
+//! believed it did. If it did not, because another process has written, the commands decide again behind a lock.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use application::{
+    error::Error,
+    journal::{Command, Committed},
+    loaded::Loaded,
+};
+use chrono::{DateTime, SubsecRound, Utc};
+use domain::{ids::TenantId, recorded_event::StreamId};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use uuid::Uuid;
+
+use super::{
+    appender::{Append, Appended, Appender},
+    commit::{self, Committing},
+    firsts::Firsts,
+    load::{Loading, load},
+    memory::Memory,
+    round::{Round, Start, Take},
+    writers::Writers,
+};
+use crate::{
+    database::{Database, database_error, is_away},
+    growth::Growth,
+    tenant_tx::TenantTx,
+};
+
+/// How long a writer without commands stays.
+const IDLE: Duration = Duration::from_secs(30);
+/// How many commands are decided before those that came meanwhile are looked at.
+const COMMANDS: usize = 256;
+/// How often commands are decided again that were in each other's or another process's way.
+const ATTEMPTS: usize = 5;
+/// How long a writer locks before it decides, after another process was at the same journal.
+const SHARED: Duration = Duration::from_secs(1);
+/// How long a writer looks up which streams exist before it lets commands begin them, after a sender has repeated some.
+const SUSPICIOUS: Duration = Duration::from_secs(30);
+
+/// What all writers work with.
+pub(super) struct Desk {
+    pub(super) database: Database,
+    pub(super) appender: Arc<Appender>,
+    pub(super) growth: Growth,
+    pub(super) clock: fn() -> DateTime<Utc>,
+    pub(super) runtime: Handle,
+}
+
+/// A command that waits.
+pub(super) struct Queued {
+    pub(super) command: Command,
+    pub(super) reply: oneshot::Sender<Result<Committed, Error>>,
+}
+
+/// The writer of one tenant.
+pub(super) struct Writer {
+    tenant: TenantId,
+    commands: mpsc::Receiver<Queued>,
+    memory: Arc<Mutex<Memory>>,
+    firsts: Firsts,
+    desk: Arc<Desk>,
+    /// Until when others must be expected to write to the same journal.
+    shared_until: Option<Instant>,
+    /// Until when senders must be expected to repeat themselves.
+    suspicious_until: Option<Instant>,
+}
+
+/// Why commands must decide again.
+enum Setback {
+    /// Another process has written, or a stream existed that was to be begun.
+    Outrun,
+    /// The database failed; it may have committed or not.
+    Failed(Failure),
+}
+
+impl Writer {
+    pub(super) fn new(
+        tenant: TenantId,
+        commands: mpsc::Receiver<Queued>,
+        memory: Arc<Mutex<Memory>>,
+        desk: Arc<Desk>,
+    ) -> Self {
+        let firsts = Firsts::default();
+        Self { tenant, commands, memory, firsts, desk, shared_until: None, suspicious_until: None }
+    }
+
+    /// Works until it was idle for a while or its process ends.
+    pub(super) async fn run(mut self, writers: Weak<Writers>) {
+        loop {
+            match timeout(IDLE, self.commands.recv()).await {
+                Ok(Some(queued)) => {
+                    let mut waiting = VecDeque::from([queued]);
+                    while waiting.len() < COMMANDS
+                        && let Ok(queued) = self.commands.try_recv()
+                    {
+                        waiting.push_back(queued);
+                    }
+                    self.serve(waiting).await;
+                }
+                Ok(None) => return,
+                Err(_) => match writers.upgrade() {
+                    Some(writers) if !writers.dismiss(self.tenant, &self.commands) => {}
+                    _ => return,
+                },
+            }
+        }
+    }
+
+    /// Carries out commands, and tells each what it came to.
+    async fn serve(&mut self, mut waiting: VecDeque<Queued>) {
+        let mut setbacks = 0;
+        loop {
+            // Who has gone away wants nothing any more.
+            waiting.retain(|queued| !queued.reply.is_closed());
+            if waiting.is_empty() {
+                return;
+            }
+            let shared = self.shared_until.is_some_and(|until| Instant::now() < until);
+            let served = if shared {
+                self.commit_locked(&mut waiting).await
+            } else {
+                self.commit_unlocked(&mut waiting).await
+            };
+            match served {
+                Ok(()) => setbacks = 0,
+                Err(Setback::Outrun) => {
+                    setbacks += 1;
+                    if setbacks == ATTEMPTS {
+                        waiting.drain(..).for_each(|queued| queued.reply(Err(Error::VersionConflict)));
+                    }
+                }
+                Err(Setback::Failed(failure)) => {
+                    // It may have happened or not.
+                    self.memory().forget();
+                    waiting.drain(..).for_each(|queued| queued.reply(Err(failure.error())));
+                }
+            }
+        }
+    }
+
+    /// Decides on what is remembered and appends it, if the journal has not grown meanwhile.
+    async fn commit_unlocked(&mut self, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
+        let Known { mut start, missing } = self.remembered(waiting);
+        let unsure = self.is_suspicious() && waiting.iter().any(|queued| !queued.command.firsts.is_empty());
+        // What was just read is the newest state there is, so a refusal can be given on it.
+        let mut is_fresh = false;
+        if !missing.is_empty() || unsure || self.memory().is_blank() {
+            let firsts = if unsure { firsts(waiting) } else { Vec::new() };
+            is_fresh = start.streams.is_empty();
+            let remembered_at = start.head;
+            let loading = self.load(&missing, &firsts).await?;
+            let outdated = !is_fresh && loading.head != remembered_at;
+            self.take_in(&mut start, loading);
+            if outdated {
+                // What was remembered is of another time than what was read. It is forgotten now.
+                return Ok(());
+            }
+        }
+        let round = Round::decide(start, waiting, Take::Sharing, self.now());
+        if round.decided.is_empty() {
+            return self.commit_locked(waiting).await;
+        }
+        if round.events() == 0 && is_fresh && round.witnesses().is_empty() {
+            self.settle(round);
+            return Ok(());
+        }
+        self.append(round, waiting).await
+    }
+
+    async fn load(&self, streams: &[StreamId], firsts: &[Uuid]) -> Result<Loading, Error> {
+        let mut connection = self.desk.database.pool().acquire().await.map_err(database_error)?;
+        load(&mut connection, self.tenant, streams, firsts).await
+    }
+
+    async fn append(&mut self, round: Round, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
+        let append = Append {
+            tenant: self.tenant,
+            after: round.after,
+            head: round.head,
+            recordings: round.recordings.clone(),
+            witnesses: round.witnesses(),
+        };
+        match self.desk.appender.append(append).await {
+            Appended::Done => {
+                self.settle(round);
+                return Ok(());
+            }
+            Appended::SessionsChanged(sessions) => {
+                round.undo(waiting);
+                send_back(waiting, &sessions);
+                return Ok(());
+            }
+            Appended::Outrun => self.shared_until = Some(Instant::now() + SHARED),
+            Appended::Repeated => self.suspicious_until = Some(Instant::now() + SUSPICIOUS),
+            Appended::Failed(error) => {
+                round.undo(waiting);
+                return Err(Setback::Failed(Failure::of_database(error)));
+            }
+        }
+        round.undo(waiting);
+        Err(Setback::Outrun)
+    }
+
+    /// Locks the journal's end, decides, and appends: nobody can be faster.
+    async fn commit_locked(&mut self, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
+        let mut tx = TenantTx::begin(&self.desk.database, self.tenant).await?;
+        let head = commit::lock_head(&mut tx, self.now()).await?;
+        // Forgets what it remembers of another time.
+        self.memory().learn(head, []);
+        let Known { mut start, missing } = self.remembered(waiting);
+        let firsts = firsts(waiting);
+        start.head = head;
+        if !missing.is_empty() || !firsts.is_empty() {
+            let loading = load(&mut tx, self.tenant, &missing, &firsts).await?;
+            self.take_in(&mut start, loading);
+        }
+        let mut round = Round::decide(start, waiting, Take::Any, self.now());
+        match commit::commit(tx, &mut round).await {
+            Ok(Committing::Done) => {
+                self.settle(round);
+                Ok(())
+            }
+            Ok(Committing::Refused(error)) => {
+                // A claim can be refused in a commit of its own only.
+                if let Some(decided) = round.decided.pop() {
+                    decided.queued.reply(Err(error));
+                }
+                Ok(())
+            }
+            Ok(Committing::SessionsChanged(sessions)) => {
+                round.undo(waiting);
+                send_back(waiting, &sessions);
+                Ok(())
+            }
+            Ok(Committing::GaveWay) => {
+                round.undo(waiting);
+                Err(Setback::Outrun)
+            }
+            Err(error) => {
+                round.undo(waiting);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What is remembered of the streams that the commands need, and which of those are not.
+    fn remembered(&self, waiting: &VecDeque<Queued>) -> Known {
+        let mut memory = self.memory();
+        let (mut found, mut missing) = (HashMap::new(), Vec::new());
+        for stream in streams(waiting) {
+            match memory.get(stream) {
+                Some(loaded) => drop(found.insert(stream.id, loaded)),
+                None => missing.push(stream.clone()),
+            }
+        }
+        let begun = waiting.iter().flat_map(|queued| queued.command.firsts.iter());
+        let existing = begun.filter(|id| self.firsts.contains(id)).copied().collect();
+        Known { start: Start { head: memory.head(), streams: found, existing }, missing }
+    }
+
+    /// Takes in what was read, for now and for later.
+    fn take_in(&self, start: &mut Start, loading: Loading) {
+        let Loading { head, histories, existing } = loading;
+        start.head = head;
+        start.existing.extend(existing);
+        let loaded: Vec<Loaded> = histories.into_iter().map(Loaded::from).collect();
+        self.memory().learn(head, loaded.iter().cloned());
+        start.streams.extend(loaded.into_iter().map(|loaded| (loaded.stream().id, loaded)));
+    }
+
+    /// Remembers a round that is committed, and tells everybody.
+    fn settle(&mut self, mut round: Round) {
+        self.memory().advance(round.after, round.head, round.streams.drain().map(|(_, loaded)| loaded));
+        self.firsts.remember(round.firsts.drain(..));
+        let events = round.events();
+        if events > 0 {
+            metrics::counter!("annals_journal_events_total").increment(events as u64);
+            metrics::counter!("annals_journal_commits_total").increment(1);
+            self.desk.growth.grew(self.tenant);
+        }
+        if !round.snapshots.is_empty() {
+            let snapshots = std::mem::take(&mut round.snapshots);
+            let kept = commit::keep_snapshots(self.desk.database.clone(), self.tenant, snapshots);
+            self.desk.runtime.spawn(kept);
+        }
+        round.reply();
+    }
+
+    fn is_suspicious(&self) -> bool {
+        self.suspicious_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        (self.desk.clock)().trunc_subsecs(6)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is remembered for a round, and what has to be read.
+struct Known {
+    start: Start,
+    missing: Vec<StreamId>,
+}
+
+impl Queued {
+    /// Tells what the command came to. Who has gone away does not need to know.
+    pub(super) fn reply(self, committed: Result<Committed, Error>) {
+        let _ = self.reply.send(committed);
+    }
+}
+
+/// A failure of the database that several commands are told of.
+struct Failure {
+    away: bool,
+    error: Arc<dyn std::error::Error + Send + Sync>,
+}
+
+impl Failure {
+    fn of_database(error: Arc<sqlx::Error>) -> Self {
+        Self { away: is_away(&error), error }
+    }
+
+    fn error(&self) -> Error {
+        let error = Box::new(Arc::clone(&self.error));
+        if self.away { Error::Unavailable(error) } else { Error::Internal(error) }
+    }
+}
+
+impl From<Error> for Setback {
+    fn from(error: Error) -> Self {
+        Self::Failed(match error {
+            Error::Unavailable(error) => Failure { away: true, error: error.into() },
+            Error::Internal(error) => Failure { away: false, error: error.into() },
+            other => Failure { away: false, error: Arc::new(other) },
+        })
+    }
+}
+
+/// The commands' streams, each once.
+fn streams(waiting: &VecDeque<Queued>) -> Vec<&StreamId> {
+    let mut seen = HashSet::new();
+    let all = waiting.iter().flat_map(|queued| &queued.command.streams);
+    all.filter(|stream| seen.insert(stream.id)).collect()
+}
+
+/// The streams that the commands may begin.
+fn firsts(waiting: &VecDeque<Queued>) -> Vec<Uuid> {
+    waiting.iter().flat_map(|queued| queued.command.firsts.iter().copied()).collect()
+}
+
+/// Sends commands back whose sessions have changed since they were let in.
+fn send_back(waiting: &mut VecDeque<Queued>, sessions: &[Uuid]) {
+    for queued in std::mem::take(waiting) {
+        let session = queued.command.ctx.witness.map(|witness| witness.session.uuid());
+        match session.is_some_and(|session| sessions.contains(&session)) {
+            true => queued.reply(Err(Error::SessionChanged)),
+            false => waiting.push_back(queued),
+        }
+    }
+}

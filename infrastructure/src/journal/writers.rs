@@ -1,0 +1,105 @@
+//! The writers of a process: one for each tenant that has commands.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use application::{error::Error, journal::Committed};
+use domain::ids::TenantId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    memory::{Budget, Memory},
+    writer::{Desk, Queued, Writer},
+};
+
+/// How many commands of one tenant may wait; the next one is told to come back.
+const WAITING: usize = 512;
+
+/// Writers by tenant. An idle one goes away, and with it what it remembers.
+pub(super) struct Writers {
+    desk: Arc<Desk>,
+    budget: Arc<Budget>,
+    writers: Mutex<HashMap<TenantId, Entrance>>,
+}
+
+/// The way to a writer.
+struct Entrance {
+    queue: mpsc::Sender<Queued>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl Writers {
+    pub(super) fn new(desk: Desk) -> Arc<Self> {
+        Arc::new(Self { desk: Arc::new(desk), budget: Arc::default(), writers: Mutex::default() })
+    }
+
+    #[cfg(feature = "test-support")]
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Hands a command to its tenant's writer and waits for what becomes of it. A command that nobody waits for any more
+    /// is not begun.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        command: application::journal::Command,
+    ) -> Result<Committed, Error> {
+        let (reply, answer) = oneshot::channel();
+        let tenant = command.ctx.tenant;
+        let entered =
+            self.with_entrance(tenant, |entrance| entrance.queue.try_send(Queued { command, reply }));
+        match entered {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Err(Error::internal("the tenant's writer has failed"));
+            }
+        }
+        answer.await.map_err(|_| Error::internal("the tenant's writer has failed"))?
+    }
+
+    /// What the process remembers of a tenant.
+    pub(super) fn memory(self: &Arc<Self>, tenant: TenantId) -> Arc<Mutex<Memory>> {
+        self.with_entrance(tenant, |entrance| Arc::clone(&entrance.memory))
+    }
+
+    /// What the process remembers of a tenant that has a writer.
+    pub(super) fn existing_memory(&self, tenant: TenantId) -> Option<Arc<Mutex<Memory>>> {
+        self.writers().get(&tenant).map(|entrance| Arc::clone(&entrance.memory))
+    }
+
+    /// Shows a tenant's entrance, whose writer is begun if there is none.
+    fn with_entrance<T>(self: &Arc<Self>, tenant: TenantId, show: impl FnOnce(&Entrance) -> T) -> T {
+        let mut writers = self.writers();
+        let entrance = writers.entry(tenant).or_insert_with(|| self.begin(tenant));
+        // One that has panicked is replaced.
+        if entrance.queue.is_closed() {
+            *entrance = self.begin(tenant);
+        }
+        show(entrance)
+    }
+
+    fn begin(self: &Arc<Self>, tenant: TenantId) -> Entrance {
+        let (queue, commands) = mpsc::channel(WAITING);
+        let memory = Arc::new(Mutex::new(Memory::new(Arc::clone(&self.budget))));
+        let writer = Writer::new(tenant, commands, Arc::clone(&memory), Arc::clone(&self.desk));
+        self.desk.runtime.spawn(writer.run(Arc::downgrade(self)));
+        Entrance { queue, memory }
+    }
+
+    /// Lets an idle writer go; not if a command has come meanwhile.
+    pub(super) fn dismiss(&self, tenant: TenantId, commands: &mpsc::Receiver<Queued>) -> bool {
+        let mut writers = self.writers();
+        let idle = commands.is_empty();
+        if idle {
+            writers.remove(&tenant);
+        }
+        idle
+    }
+
+    fn writers(&self) -> MutexGuard<'_, HashMap<TenantId, Entrance>> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
