@@ -7,7 +7,6 @@ use domain::{
     ctx::{Admission, Ctx},
     ids::TenantId,
     memberships::Membership,
-    recorded_event::StreamId,
     sessions::Session,
     tenants::Tenant,
 };
@@ -16,6 +15,7 @@ use crate::{
     api_keys::invalid_key,
     app::App,
     error::Error,
+    journal::StreamRequest,
     tenants::frozen,
     work::{Work, stream},
 };
@@ -24,7 +24,7 @@ use crate::{
 const FRESH: TimeDelta = TimeDelta::seconds(1);
 
 /// The streams that say whether the context's actor is still let in.
-pub(crate) fn streams(ctx: &Ctx) -> Vec<StreamId> {
+pub(crate) fn streams(ctx: &Ctx) -> Vec<StreamRequest> {
     let tenant = stream::<Tenant>(ctx.tenant);
     match ctx.admission {
         Admission::Outside => vec![],

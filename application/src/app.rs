@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use domain::{aggregate::Decide, ctx::Ctx, ids::TenantId, recorded_event::StreamId};
+use domain::{aggregate::Decide, ctx::Ctx, ids::TenantId};
 use uuid::Uuid;
 
 use crate::{
     admission,
     error::Error,
-    journal::Journal,
+    journal::{Journal, StreamRequest},
     limits::Limits,
     passwords::Passwords,
     tokens::Tokens,
@@ -50,7 +50,7 @@ impl App {
     pub async fn transact<T: Send>(
         &self,
         ctx: &Ctx,
-        streams: &[StreamId],
+        streams: &[StreamRequest],
         mut decide: impl FnMut(&mut Work) -> Result<T, Error> + Send,
     ) -> Result<Written<T>, Error> {
         admission::check_session(ctx, self).await?;

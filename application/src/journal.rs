@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{
+    aggregate::Decide,
     ctx::Ctx,
     ids::TenantId,
     recorded_event::{RecordedEvent, StreamId},
@@ -24,11 +25,16 @@ pub trait Journal: Send + Sync {
     /// Loads `streams` of the context's tenant, lets `decide` act on them, and appends what it produced in one commit.
     /// Returns the position that the journal has reached. A conflict with another writer runs `decide` again on fresh
     /// streams, a bounded number of times.
-    async fn transact(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<u64, Error>;
+    async fn transact(
+        &self,
+        ctx: &Ctx,
+        streams: &[StreamRequest],
+        decide: Decision<'_>,
+    ) -> Result<u64, Error>;
 
     /// The streams as they are now, in the order asked for; one asked for twice is given once, and one without events
     /// has sequence 0.
-    async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error>;
+    async fn load(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Vec<History>, Error>;
 
     /// The stream that holds a claim.
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error>;
@@ -48,6 +54,28 @@ pub trait Journal: Send + Sync {
     async fn head(&self, tenant: TenantId) -> Result<u64, Error>;
 }
 
+/// A stream that is asked for, and which snapshots of it are of use.
+#[derive(Clone, Debug)]
+pub struct StreamRequest {
+    /// Which stream.
+    pub stream: StreamId,
+    /// The version of the states that its aggregate reads. A snapshot of another one is passed over.
+    pub snapshot_version: u16,
+    /// Whether its aggregate can read this state. A snapshot that it can't read is passed over too.
+    pub reads: fn(&RawValue) -> bool,
+}
+
+impl StreamRequest {
+    /// The stream of the `A` with this id.
+    pub fn of<A: Decide>(id: Uuid) -> Self {
+        Self {
+            stream: StreamId { kind: A::TYPE.to_owned(), id },
+            snapshot_version: A::SNAPSHOT_VERSION,
+            reads: |state| serde_json::from_str::<A>(state.get()).is_ok(),
+        }
+    }
+}
+
 /// What the journal knows of one stream.
 #[derive(Debug)]
 pub struct History {
@@ -55,7 +83,7 @@ pub struct History {
     pub stream: StreamId,
     /// The sequence of its newest event; 0 if there is none.
     pub sequence: u64,
-    /// The newest snapshot, if one was taken.
+    /// The newest snapshot, if one was taken that the request has a use for.
     pub snapshot: Option<Snapshot>,
     /// The events after the snapshot, in order.
     pub events: Vec<PastEvent>,
@@ -66,6 +94,8 @@ pub struct History {
 pub struct Snapshot {
     /// The sequence of the last event that is in the state.
     pub sequence: u64,
+    /// The state's version.
+    pub version: u16,
     /// The state as JSON.
     pub state: Box<RawValue>,
 }
@@ -75,6 +105,8 @@ pub struct Snapshot {
 pub struct PastEvent {
     /// The type's name.
     pub event_type: String,
+    /// The payload's version.
+    pub event_version: u16,
     /// The payload.
     pub payload: Box<RawValue>,
 }

@@ -15,12 +15,12 @@ use crate::{
     claim::{Claim, ClaimKind, Release},
     error::Error,
     expected::Expected,
-    journal::{History, Snapshot},
+    journal::{History, Snapshot, StreamRequest},
 };
 
 /// The stream of the `A` with this id.
-pub fn stream<A: Decide>(id: impl Into<Uuid>) -> StreamId {
-    StreamId { kind: A::TYPE.to_owned(), id: id.into() }
+pub fn stream<A: Decide>(id: impl Into<Uuid>) -> StreamRequest {
+    StreamRequest::of::<A>(id.into())
 }
 
 /// The `A` that a history amounts to.
@@ -30,7 +30,8 @@ pub fn replay<A: Decide>(history: &History) -> Result<A, Error> {
         None => A::default(),
     };
     for event in &history.events {
-        aggregate.apply(A::Event::decode(&event.event_type, &event.payload).map_err(Error::internal)?);
+        let event = A::Event::decode(&event.event_type, event.event_version, &event.payload);
+        aggregate.apply(event.map_err(Error::internal)?);
     }
     Ok(aggregate)
 }
@@ -133,7 +134,8 @@ impl Work {
         }
         if snapshot_due::<A>(loaded) {
             let state = serde_json::value::to_raw_value(aggregate_mut::<A>(&mut loaded.aggregate)?);
-            let snapshot = Snapshot { sequence: loaded.sequence, state: state.map_err(Error::internal)? };
+            let state = state.map_err(Error::internal)?;
+            let snapshot = Snapshot { sequence: loaded.sequence, version: A::SNAPSHOT_VERSION, state };
             self.changes.snapshots.retain(|(stream, _)| stream.id != loaded.history.stream.id);
             self.changes.snapshots.push((loaded.history.stream.clone(), snapshot));
         }

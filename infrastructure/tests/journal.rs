@@ -4,7 +4,12 @@
 
 use std::sync::Arc;
 
-use application::{claim::ClaimKind, error::Error, journal::Journal, work::stream};
+use application::{
+    claim::ClaimKind,
+    error::Error,
+    journal::Journal,
+    work::{replay, stream},
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ctx::Ctx,
@@ -76,6 +81,71 @@ async fn the_same_command_again_appends_nothing_and_tells_the_position() {
     assert_eq!(create_workspace(&fixture.journal, &ctx(tenant), workspace).await.unwrap(), 1);
     assert_eq!(create_workspace(&fixture.journal, &ctx(tenant), workspace).await.unwrap(), 1);
     assert_eq!(fixture.journal.head(tenant).await.unwrap(), 1);
+}
+
+/// Renames a workspace until its stream has `events` events; it is then called after that number.
+async fn long_stream(journal: &PgJournal, ctx: &Ctx, events: u64) -> WorkspaceId {
+    let workspace_id = WorkspaceId::random();
+    create_workspace(journal, ctx, workspace_id).await.unwrap();
+    for sequence in 2..=events {
+        rename(journal, ctx, workspace_id, sequence).await;
+    }
+    workspace_id
+}
+
+async fn rename(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId, sequence: u64) {
+    let mut decide = |work: &mut application::work::Work| {
+        let name = sequence.to_string().parse().unwrap();
+        work.execute::<Workspace>(workspace_id, WorkspaceCommand::Rename { name }).map(drop)
+    };
+    journal.transact(ctx, &[stream::<Workspace>(workspace_id)], &mut decide).await.unwrap();
+}
+
+/// The name of a workspace, its sequence, and how many events were read to tell.
+async fn read_workspace(journal: &PgJournal, ctx: &Ctx, id: WorkspaceId) -> (String, u64, usize) {
+    // Asked for twice, it is given once, and so is each of its events.
+    let streams = [stream::<Workspace>(id), stream::<Workspace>(id)];
+    let histories = journal.load(ctx.tenant, &streams).await.unwrap();
+    assert_eq!(histories.len(), 1);
+    let Workspace::Active { name } = replay(&histories[0]).unwrap() else { panic!("it was set up") };
+    (name.to_string(), histories[0].sequence, histories[0].events.len())
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_version_or_one_that_can_not_be_read_is_passed_over() {
+    let fixture = fixture().await;
+    let (journal, ctx) = (&fixture.journal, ctx(TenantId::random()));
+    let id = long_stream(journal, &ctx, 103).await;
+    assert_eq!(read_workspace(journal, &ctx, id).await, ("103".to_owned(), 103, 3));
+    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    for (sequence, damage) in [
+        (104, r#"UPDATE snapshots SET version = 2, state = '{"Active": {"name": "wrong"}}'"#),
+        (105, r#"UPDATE snapshots SET version = 0, state = '{"Active": {"name": "wrong"}}'"#),
+        (106, r#"UPDATE snapshots SET state = '{"Busy": {"name": "wrong"}}'"#),
+        (107, "DELETE FROM snapshots"),
+    ] {
+        owner.execute(damage).await.unwrap();
+        let before = sequence - 1;
+        let read = read_workspace(journal, &ctx, id).await;
+        assert_eq!(read, (before.to_string(), before, before as usize), "{damage}");
+        // The next command goes on from there, and leaves a good snapshot behind.
+        rename(journal, &ctx, id, sequence).await;
+        assert_eq!(read_workspace(journal, &ctx, id).await, (sequence.to_string(), sequence, 0), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_a_version_that_nobody_knows_is_not_misread() {
+    let fixture = fixture().await;
+    let (journal, ctx) = (&fixture.journal, ctx(TenantId::random()));
+    let id = long_stream(journal, &ctx, 1).await;
+    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    let insert = "INSERT INTO events SELECT tenant_id, 2, stream_id, 2, recorded_at, stream_kind, 'WorkspaceRenamed', 2,
+                  '{\"name\": \"Two\"}', metadata, leaf_hash FROM events";
+    owner.execute(insert).await.unwrap();
+    let histories = journal.load(ctx.tenant, &[stream::<Workspace>(id)]).await.unwrap();
+    let Err(Error::Internal(error)) = replay::<Workspace>(&histories[0]) else { panic!("it was read") };
+    assert_eq!(error.to_string(), "WorkspaceRenamed has version 2, of which this build knows 1 to 1");
 }
 
 #[tokio::test]

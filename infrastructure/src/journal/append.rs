@@ -89,11 +89,14 @@ pub(super) async fn append(
     }
     for (stream, snapshot) in snapshots {
         sqlx::query!(
-            "INSERT INTO snapshots (tenant_id, stream_id, sequence, state) VALUES ($1, $2, $3, $4::text::json)
-             ON CONFLICT (tenant_id, stream_id) DO UPDATE SET sequence = excluded.sequence, state = excluded.state",
+            "INSERT INTO snapshots (tenant_id, stream_id, sequence, version, state)
+             VALUES ($1, $2, $3, $4, $5::text::json)
+             ON CONFLICT (tenant_id, stream_id) DO UPDATE
+             SET sequence = excluded.sequence, version = excluded.version, state = excluded.state",
             tx.tenant().uuid(),
             stream.id,
             snapshot.sequence as i64,
+            snapshot.version as i16,
             snapshot.state.get()
         )
         .execute(&mut **tx)

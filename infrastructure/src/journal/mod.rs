@@ -12,16 +12,12 @@ mod read;
 use application::{
     claim::ClaimKind,
     error::Error,
-    journal::{Decision, History, Journal},
+    journal::{Decision, History, Journal, StreamRequest},
     work::Work,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
-use domain::{
-    ctx::Ctx,
-    ids::TenantId,
-    recorded_event::{RecordedEvent, StreamId},
-};
+use domain::{ctx::Ctx, ids::TenantId, recorded_event::RecordedEvent};
 use secrecy::SecretSlice;
 use uuid::Uuid;
 
@@ -64,7 +60,12 @@ impl PgJournal {
         Self { clock, ..self }
     }
 
-    async fn attempt(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<Attempt, Error> {
+    async fn attempt(
+        &self,
+        ctx: &Ctx,
+        streams: &[StreamRequest],
+        decide: Decision<'_>,
+    ) -> Result<Attempt, Error> {
         let mut tx = TenantTx::begin(&self.database, ctx.tenant).await?;
         let head = append::lock_head(&mut tx, (self.clock)()).await?;
         // Read only now: a request may have waited long, and decisions are made in the journal's order.
@@ -97,7 +98,12 @@ enum Attempt {
 
 #[async_trait]
 impl Journal for PgJournal {
-    async fn transact(&self, ctx: &Ctx, streams: &[StreamId], decide: Decision<'_>) -> Result<u64, Error> {
+    async fn transact(
+        &self,
+        ctx: &Ctx,
+        streams: &[StreamRequest],
+        decide: Decision<'_>,
+    ) -> Result<u64, Error> {
         let _turn = self.lanes.enter(ctx.tenant).await?;
         for _ in 0..ATTEMPTS {
             match self.attempt(ctx, streams, decide).await {
@@ -111,7 +117,7 @@ impl Journal for PgJournal {
         Err(Error::VersionConflict)
     }
 
-    async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error> {
+    async fn load(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Vec<History>, Error> {
         let mut tx = TenantTx::begin(&self.database, tenant).await?;
         load::histories(&mut tx, streams).await
     }
