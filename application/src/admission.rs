@@ -7,7 +7,6 @@ use domain::{
     ctx::{Admission, Ctx, Witness},
     ids::TenantId,
     memberships::Membership,
-    recorded_event::StreamId,
     sessions::Session,
     tenants::Tenant,
 };
@@ -17,6 +16,7 @@ use crate::{
     app::App,
     error::Error,
     expected::Expected,
+    journal::StreamRequest,
     loaded::{Loaded, replay},
     tenants::{Intent, frozen},
     work::{Work, stream},
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) async fn recognize<T, const N: usize>(
     app: &App,
     tenant: TenantId,
-    streams: &[StreamId; N],
+    streams: &[StreamRequest; N],
     intent: Intent,
     admit: impl Fn(&mut [Loaded; N]) -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -44,7 +44,7 @@ pub(crate) async fn recognize<T, const N: usize>(
 }
 
 /// The streams that say whether the context's actor is still let in.
-pub(crate) fn streams(ctx: &Ctx) -> Vec<StreamId> {
+pub(crate) fn streams(ctx: &Ctx) -> Vec<StreamRequest> {
     let tenant = stream::<Tenant>(ctx.tenant);
     match ctx.admission {
         Admission::Outside => vec![],

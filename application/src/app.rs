@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use domain::{aggregate::Decide, ctx::Ctx, ids::TenantId, recorded_event::StreamId};
+use domain::{aggregate::Decide, ctx::Ctx, ids::TenantId};
 use uuid::Uuid;
 
 use crate::{
     admission,
     error::Error,
-    journal::{Answer, Command, Committed, Journal},
+    journal::{Answer, Command, Committed, Journal, StreamRequest},
     limits::Limits,
     loaded::replay,
     passwords::Passwords,
@@ -54,7 +54,7 @@ impl App {
     pub async fn transact<T: Send + 'static>(
         &self,
         ctx: &Ctx,
-        streams: impl IntoIterator<Item = StreamId>,
+        streams: impl IntoIterator<Item = StreamRequest>,
         decide: impl Fn(&mut Work) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Written<T>, Error> {
         self.transact_with_firsts(ctx, streams, Arc::from([]), decide).await
@@ -64,7 +64,7 @@ impl App {
     pub(crate) async fn transact_with_firsts<T: Send + 'static>(
         &self,
         ctx: &Ctx,
-        streams: impl IntoIterator<Item = StreamId>,
+        streams: impl IntoIterator<Item = StreamRequest>,
         firsts: Arc<[Uuid]>,
         decide: impl Fn(&mut Work) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Written<T>, Error> {

@@ -4,6 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use async_trait::async_trait;
 use domain::{
+    aggregate::Decide,
     ctx::Ctx,
     ids::TenantId,
     recorded_event::{RecordedEvent, StreamId},
@@ -27,7 +28,7 @@ pub struct Command {
     /// On whose behalf, in which tenant.
     pub ctx: Ctx,
     /// The streams that it may look at and add to.
-    pub streams: Vec<StreamId>,
+    pub streams: Vec<StreamRequest>,
     /// Streams that it may begin: of these it learns only whether they exist. A tracked event's has no other use.
     pub firsts: Arc<[Uuid]>,
     /// What it does.
@@ -56,11 +57,11 @@ pub trait Journal: Send + Sync {
 
     /// The streams as they are now, in the order asked for; one asked for twice is given once, and one without events
     /// has sequence 0.
-    async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error>;
+    async fn load(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Vec<History>, Error>;
 
     /// The same as this process remembers them, which may be a moment behind what another process has appended. What is
     /// concluded from it must be checked in a commit.
-    async fn recall(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<Loaded>, Error>;
+    async fn recall(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Vec<Loaded>, Error>;
 
     /// The stream that holds a claim.
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error>;
@@ -80,6 +81,28 @@ pub trait Journal: Send + Sync {
     async fn head(&self, tenant: TenantId) -> Result<u64, Error>;
 }
 
+/// A stream that is asked for, and which snapshots of it are of use.
+#[derive(Clone, Debug)]
+pub struct StreamRequest {
+    /// Which stream.
+    pub stream: StreamId,
+    /// The version of the states that its aggregate reads. A snapshot of another one is passed over.
+    pub snapshot_version: u16,
+    /// Whether its aggregate can read this state. A snapshot that it can't read is passed over too.
+    pub reads: fn(&RawValue) -> bool,
+}
+
+impl StreamRequest {
+    /// The stream of the `A` with this id.
+    pub fn of<A: Decide>(id: Uuid) -> Self {
+        Self {
+            stream: StreamId { kind: A::TYPE.to_owned(), id },
+            snapshot_version: A::SNAPSHOT_VERSION,
+            reads: |state| serde_json::from_str::<A>(state.get()).is_ok(),
+        }
+    }
+}
+
 /// What the journal knows of one stream.
 #[derive(Debug)]
 pub struct History {
@@ -87,7 +110,7 @@ pub struct History {
     pub stream: StreamId,
     /// The sequence of its newest event; 0 if there is none.
     pub sequence: u64,
-    /// The newest snapshot, if one was taken.
+    /// The newest snapshot, if one was taken that the request has a use for.
     pub snapshot: Option<Snapshot>,
     /// The events after the snapshot, in order.
     pub events: Vec<PastEvent>,
@@ -98,6 +121,8 @@ pub struct History {
 pub struct Snapshot {
     /// The sequence of the last event that is in the state.
     pub sequence: u64,
+    /// The state's version.
+    pub version: u16,
     /// The state as JSON.
     pub state: Box<RawValue>,
 }
@@ -107,6 +132,8 @@ pub struct Snapshot {
 pub struct PastEvent {
     /// The type's name.
     pub event_type: String,
+    /// The payload's version.
+    pub event_version: u16,
     /// The payload.
     pub payload: Box<RawValue>,
 }

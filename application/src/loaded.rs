@@ -2,7 +2,10 @@
 
 use std::{any::Any, sync::Arc};
 
-use domain::{aggregate::Decide, recorded_event::StreamId};
+use domain::{
+    aggregate::{Decide, Facts},
+    recorded_event::StreamId,
+};
 
 use crate::{
     error::Error,
@@ -102,7 +105,7 @@ pub fn replay<A: Decide>(history: &History) -> Result<A, Error> {
         None => A::default(),
     };
     for event in &history.events {
-        let event = domain::aggregate::Facts::decode(&event.event_type, &event.payload);
+        let event = Facts::decode(&event.event_type, event.event_version, &event.payload);
         aggregate.apply(event.map_err(Error::internal)?);
     }
     Ok(aggregate)

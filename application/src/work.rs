@@ -18,13 +18,13 @@ use crate::{
     claim::{Claim, ClaimKind, Release},
     error::Error,
     expected::Expected,
-    journal::Snapshot,
+    journal::{Snapshot, StreamRequest},
     loaded::Loaded,
 };
 
 /// The stream of the `A` with this id.
-pub fn stream<A: Decide>(id: impl Into<Uuid>) -> StreamId {
-    StreamId { kind: A::TYPE.to_owned(), id: id.into() }
+pub fn stream<A: Decide>(id: impl Into<Uuid>) -> StreamRequest {
+    StreamRequest::of::<A>(id.into())
 }
 
 /// The streams of one command while it is decided, and what it will add to the commit.
@@ -129,7 +129,7 @@ impl Work {
         loaded.evolve(Arc::clone(&aggregate), events.len() as u64, bytes);
         if A::SNAPSHOT_EVERY > 0 && loaded.since_snapshot() >= A::SNAPSHOT_EVERY {
             let state = serde_json::value::to_raw_value(&*aggregate).map_err(Error::internal)?;
-            let snapshot = Snapshot { sequence, state };
+            let snapshot = Snapshot { sequence, version: A::SNAPSHOT_VERSION, state };
             loaded.was_snapshot();
             self.changes.snapshots.retain(|(stream, _)| stream.id != loaded.stream().id);
             self.changes.snapshots.push((loaded.stream().clone(), snapshot));
@@ -150,7 +150,7 @@ impl Work {
         }
         let events = A::default().decide(command, self.now)?;
         for (sequence, event) in (1..).zip(&events) {
-            self.changes.events.push(NewEvent::new::<A>(stream::<A>(id), sequence, event)?);
+            self.changes.events.push(NewEvent::new::<A>(stream::<A>(id).stream, sequence, event)?);
         }
         self.changes.firsts.push(id);
         Ok(())

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
+use crate::upcast::{self, Upcaster};
+
 /// The moment that a decision is made at. Aggregates get it from outside: nothing in this crate reads a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now(pub DateTime<Utc>);
@@ -17,6 +19,10 @@ pub trait Decide:
     /// How many events may follow a snapshot before the journal writes a new one; 0: short streams, never.
     const SNAPSHOT_EVERY: u64 = 0;
 
+    /// The version of the state's shape and of what `evolve` makes of events. With either changed it is a new one, and
+    /// snapshots of all others are passed over: the stream is read from its beginning.
+    const SNAPSHOT_VERSION: u16 = 1;
+
     /// What happens if `command` arrives in this state at `now`, or why nothing does.
     fn decide(&self, command: Self::Command, now: DateTime<Utc>) -> Result<Vec<Self::Event>, Self::Error>;
 }
@@ -27,18 +33,37 @@ pub trait Fact: serde::Serialize + serde::de::DeserializeOwned {
     const TYPE: &'static str;
     /// The version of the payload's shape; a change of shape is a new version.
     const VERSION: u16;
+    /// What brings older versions up to date: the first makes version 1 version 2, the next that version 3, and so on.
+    const UPCASTERS: &'static [Upcaster];
+
+    /// The fact that was stored as `payload` in `version`.
+    fn decode(version: u16, payload: &RawValue) -> Result<Self, DecodeError> {
+        upcast::decode(version, payload)
+    }
+}
+
+/// An event type, as this build writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// The name in the journal.
+    pub name: &'static str,
+    /// The newest version, which is the one that is written.
+    pub version: u16,
 }
 
 /// The events of one aggregate: an enum over its [`Fact`]s.
 pub trait Facts: cqrs_es::DomainEvent {
+    /// All of them.
+    const CATALOGUE: &'static [EventType];
+
     /// The journal's name of this event.
     fn type_name(&self) -> &'static str;
     /// The payload's version.
     fn version(&self) -> u16;
     /// The payload as the bytes that the journal keeps.
     fn encode(&self) -> serde_json::Result<Box<RawValue>>;
-    /// The event with this name whose payload was stored as `payload`.
-    fn decode(type_name: &str, payload: &RawValue) -> Result<Self, DecodeError>;
+    /// The event with this name whose payload was stored as `payload` in `version`.
+    fn decode(type_name: &str, version: u16, payload: &RawValue) -> Result<Self, DecodeError>;
 }
 
 /// A stored event that this build can't read.
@@ -47,6 +72,16 @@ pub enum DecodeError {
     /// No event of the aggregate has this name.
     #[error("unknown event type {0}")]
     UnknownType(String),
+    /// The type has no such version here: a newer build has written it.
+    #[error("{event_type} has version {version}, of which this build knows 1 to {newest}")]
+    UnknownVersion {
+        /// The event's type.
+        event_type: &'static str,
+        /// The version that was stored.
+        version: u16,
+        /// The newest version that this build knows.
+        newest: u16,
+    },
     /// The payload does not have the type's shape.
     #[error("payload of {event_type}: {source}")]
     Payload {
@@ -88,10 +123,13 @@ pub trait Refusal: std::error::Error + Send + Sync + 'static {
 
 /// Makes the events of an aggregate: a struct for each fact, the enum over them, names and versions. Attributes of a
 /// field, such as `#[serde(…)]`, go to the struct's field.
+///
+/// A fact with a second and third version says how the older ones are read (see [`upcast`]); it does not build without:
+/// `MemberJoined = 3 from [add_role, split_name] { … }`.
 macro_rules! events {
     (
         $(#[$doc:meta])* $events:ident {
-            $($(#[$fact_doc:meta])* $fact:ident = $version:literal {
+            $($(#[$fact_doc:meta])* $fact:ident = $version:literal $(from [$($upcaster:path),+ $(,)?])? {
                 $($(#[$field_attribute:meta])* $field:ident: $type:ty),* $(,)?
             })*
         }
@@ -104,7 +142,13 @@ macro_rules! events {
             impl $crate::aggregate::Fact for $fact {
                 const TYPE: &'static str = stringify!($fact);
                 const VERSION: u16 = $version;
+                const UPCASTERS: &'static [$crate::upcast::Upcaster] = &[$($($upcaster),+)?];
             }
+
+            const _: () = assert!(
+                <$fact as $crate::aggregate::Fact>::UPCASTERS.len() + 1 == $version,
+                concat!(stringify!($fact), " wants an upcaster from each older version"),
+            );
 
             impl From<$fact> for $events {
                 fn from(fact: $fact) -> Self {
@@ -118,6 +162,9 @@ macro_rules! events {
         pub enum $events { $(#[doc = concat!("See [`", stringify!($fact), "`].")] $fact($fact),)* }
 
         impl $crate::aggregate::Facts for $events {
+            const CATALOGUE: &'static [$crate::aggregate::EventType] =
+                &[$($crate::aggregate::EventType { name: stringify!($fact), version: $version },)*];
+
             fn type_name(&self) -> &'static str {
                 match self { $(Self::$fact(_) => stringify!($fact),)* }
             }
@@ -132,12 +179,13 @@ macro_rules! events {
 
             fn decode(
                 type_name: &str,
+                version: u16,
                 payload: &serde_json::value::RawValue,
             ) -> Result<Self, $crate::aggregate::DecodeError> {
                 match type_name {
-                    $(stringify!($fact) => serde_json::from_str(payload.get()).map(Self::$fact).map_err(|source| {
-                        $crate::aggregate::DecodeError::Payload { event_type: stringify!($fact), source }
-                    }),)*
+                    $(stringify!($fact) => {
+                        <$fact as $crate::aggregate::Fact>::decode(version, payload).map(Self::$fact)
+                    })*
                     unknown => Err($crate::aggregate::DecodeError::UnknownType(unknown.to_owned())),
                 }
             }

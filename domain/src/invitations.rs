@@ -176,6 +176,7 @@ impl Refusal for InvitationReason {
 
 aggregate!(Invitation = "invitation", InvitationCommand -> InvitationEvent or InvitationReason);
 
+// Never a snapshot: who invites is in the first event only, where the mail looks for it.
 impl Decide for Invitation {
     fn decide(
         &self,

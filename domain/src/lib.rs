@@ -14,6 +14,7 @@ pub mod text;
 
 // How an aggregate is written.
 pub mod aggregate;
+pub mod upcast;
 
 // The aggregates, one file each. First people, and how they sign in.
 pub mod sessions;
@@ -33,3 +34,6 @@ pub mod memberships;
 pub mod meters;
 pub mod subscriptions;
 pub mod tracked_events;
+
+#[cfg(test)]
+mod golden;

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    aggregate::{DecodeError, Fact},
+    aggregate::{DecodeError, Fact, Facts},
     ctx::Metadata,
     ids::TenantId,
 };
@@ -53,10 +53,12 @@ impl RecordedEvent {
 
     /// The fact that was recorded, if it is a `F`.
     pub fn fact<F: Fact>(&self) -> Option<Result<F, DecodeError>> {
-        self.is::<F>().then(|| {
-            serde_json::from_str(self.payload.get())
-                .map_err(|source| DecodeError::Payload { event_type: F::TYPE, source })
-        })
+        self.is::<F>().then(|| F::decode(self.event_version, &self.payload))
+    }
+
+    /// The event that was recorded, of an aggregate whose events are `E`.
+    pub fn decode<E: Facts>(&self) -> Result<E, DecodeError> {
+        E::decode(&self.event_type, self.event_version, &self.payload)
     }
 
     /// Who caused it and from where.

@@ -70,7 +70,7 @@ fn the_payload_has_what_was_sent_to_the_byte_and_nothing_else() {
             order().project_id,
         )
     );
-    assert_eq!(TrackedEventEvent::decode("EventTracked", &payload).unwrap(), event);
+    assert_eq!(TrackedEventEvent::decode("EventTracked", 1, &payload).unwrap(), event);
 }
 
 #[test]

@@ -2,19 +2,22 @@
 #![cfg(feature = "test-support")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use application::{
     claim::ClaimKind,
     error::Error,
-    journal::{Answer, Command, Journal},
+    journal::{Answer, Command, Journal, StreamRequest},
+    loaded::replay,
     work::{Work, stream},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ctx::Ctx,
     ids::{TenantId, WorkspaceId},
-    recorded_event::StreamId,
     workspaces::{Workspace, WorkspaceCommand, WorkspaceCreated},
 };
 use infrastructure::{
@@ -48,7 +51,7 @@ fn ctx(tenant: TenantId) -> Ctx {
 /// A command that looks at one stream.
 fn command(
     ctx: Ctx,
-    stream: StreamId,
+    stream: StreamRequest,
     decide: impl Fn(&mut Work) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Command {
     let decide = Arc::new(move |work: &mut Work| decide(work).map(|()| Box::new(()) as Answer));
@@ -94,6 +97,87 @@ async fn the_same_command_again_appends_nothing_and_tells_the_position() {
     assert_eq!(create_workspace(&fixture.journal, &ctx(tenant), workspace).await.unwrap(), 1);
     assert_eq!(create_workspace(&fixture.journal, &ctx(tenant), workspace).await.unwrap(), 1);
     assert_eq!(fixture.journal.head(tenant).await.unwrap(), 1);
+}
+
+/// Renames a workspace until its stream has `events` events; it is then called after that number.
+async fn long_stream(journal: &PgJournal, ctx: &Ctx, events: u64) -> WorkspaceId {
+    let workspace_id = WorkspaceId::random();
+    create_workspace(journal, ctx, workspace_id).await.unwrap();
+    for sequence in 2..=events {
+        rename(journal, ctx, workspace_id, sequence).await;
+    }
+    workspace_id
+}
+
+async fn rename(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId, sequence: u64) {
+    let rename = command(ctx.clone(), stream::<Workspace>(workspace_id), move |work| {
+        let name = sequence.to_string().parse().unwrap();
+        work.execute::<Workspace>(workspace_id, WorkspaceCommand::Rename { name }).map(drop)
+    });
+    journal.transact(rename).await.unwrap();
+}
+
+/// The name of a workspace, its sequence, and how many events were read to tell.
+async fn read_workspace(journal: &PgJournal, ctx: &Ctx, id: WorkspaceId) -> (String, u64, usize) {
+    // Asked for twice, it is given once, and so is each of its events.
+    let streams = [stream::<Workspace>(id), stream::<Workspace>(id)];
+    let histories = journal.load(ctx.tenant, &streams).await.unwrap();
+    assert_eq!(histories.len(), 1);
+    let Workspace::Active { name } = replay(&histories[0]).unwrap() else { panic!("it was set up") };
+    (name.to_string(), histories[0].sequence, histories[0].events.len())
+}
+
+/// Waits until so many events are read of a workspace: a snapshot is kept a moment after the commit.
+async fn read_after_snapshot(journal: &PgJournal, ctx: &Ctx, id: WorkspaceId, events: usize) -> (String, u64) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (name, sequence, read) = read_workspace(journal, ctx, id).await;
+        if read == events {
+            return (name, sequence);
+        }
+        assert!(Instant::now() < deadline, "{read} events are read, not {events}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_version_or_one_that_can_not_be_read_is_passed_over() {
+    let fixture = fixture().await;
+    let (journal, ctx) = (&fixture.journal, ctx(TenantId::random()));
+    let id = long_stream(journal, &ctx, 103).await;
+    assert_eq!(read_after_snapshot(journal, &ctx, id, 3).await, ("103".to_owned(), 103));
+    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    for (sequence, damage) in [
+        (104, r#"UPDATE snapshots SET version = 2, state = '{"Active": {"name": "wrong"}}'"#),
+        (105, r#"UPDATE snapshots SET version = 0, state = '{"Active": {"name": "wrong"}}'"#),
+        (106, r#"UPDATE snapshots SET state = '{"Busy": {"name": "wrong"}}'"#),
+        (107, "DELETE FROM snapshots"),
+    ] {
+        owner.execute(damage).await.unwrap();
+        // A process that has just started remembers nothing better.
+        let journal = &PgJournal::new(fixture.database.clone(), Growth::default());
+        let before = sequence - 1;
+        let read = read_workspace(journal, &ctx, id).await;
+        assert_eq!(read, (before.to_string(), before, before as usize), "{damage}");
+        // The next command goes on from there, and leaves a good snapshot behind.
+        rename(journal, &ctx, id, sequence).await;
+        let read = read_after_snapshot(journal, &ctx, id, 0).await;
+        assert_eq!(read, (sequence.to_string(), sequence), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_a_version_that_nobody_knows_is_not_misread() {
+    let fixture = fixture().await;
+    let (journal, ctx) = (&fixture.journal, ctx(TenantId::random()));
+    let id = long_stream(journal, &ctx, 1).await;
+    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    let insert = "INSERT INTO events SELECT tenant_id, 2, stream_id, 2, recorded_at, stream_kind, 'WorkspaceRenamed', 2,
+                  '{\"name\": \"Two\"}', metadata, leaf_hash FROM events";
+    owner.execute(insert).await.unwrap();
+    let histories = journal.load(ctx.tenant, &[stream::<Workspace>(id)]).await.unwrap();
+    let Err(Error::Internal(error)) = replay::<Workspace>(&histories[0]) else { panic!("it was read") };
+    assert_eq!(error.to_string(), "WorkspaceRenamed has version 2, of which this build knows 1 to 1");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use application::error::Error;
 use chrono::{DateTime, Utc};
 use domain::{
-    aggregate::{DecodeError, Facts},
+    aggregate::DecodeError,
     api_keys::ApiKeyEvent,
     ctx::{Actor, Ctx},
     ids::{ApiKeyId, ProjectId, WorkspaceId},
@@ -72,7 +72,7 @@ impl Fold for ApiKeys {
             // No row: a key of another journal, such as that of an import.
             return Ok(row.map(|row| ApiKeyRow { last_used_at: Some(event.recorded_at), ..row }));
         }
-        let row = match (row, ApiKeyEvent::decode(&event.event_type, &event.payload)?) {
+        let row = match (row, event.decode::<ApiKeyEvent>()?) {
             (_, ApiKeyEvent::ApiKeyIssued(issued)) => ApiKeyRow {
                 id: issued.api_key_id,
                 name: issued.name.to_string(),

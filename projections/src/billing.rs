@@ -4,8 +4,7 @@ use application::error::Error;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
-    aggregate::Facts, ctx::Ctx, meters::MeterEvent, permission::Permission, plan::Period,
-    recorded_event::RecordedEvent,
+    ctx::Ctx, meters::MeterEvent, permission::Permission, plan::Period, recorded_event::RecordedEvent,
 };
 use infrastructure::{
     database::{Database, database_error},
@@ -85,7 +84,7 @@ impl Fold for Billing {
 
 /// What one event of a meter counts.
 fn counted(event: &RecordedEvent) -> Result<BillingRow, FoldError> {
-    let (period, admitted, refused) = match MeterEvent::decode(&event.event_type, &event.payload)? {
+    let (period, admitted, refused) = match event.decode::<MeterEvent>()? {
         MeterEvent::UsageAdmitted(usage) => (usage.period, usage.count, 0),
         MeterEvent::UsageRefused(usage) => (usage.period, 0, usage.count),
     };

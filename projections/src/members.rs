@@ -4,7 +4,6 @@ use application::error::Error;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
-    aggregate::Facts,
     ctx::Ctx,
     ids::{MemberId, TenantId, UserId, WorkspaceId},
     memberships::MembershipEvent,
@@ -78,7 +77,7 @@ impl Fold for Members {
     }
 
     fn apply(row: Option<MemberRow>, event: &RecordedEvent) -> Result<Option<MemberRow>, FoldError> {
-        let row = match (row, MembershipEvent::decode(&event.event_type, &event.payload)?) {
+        let row = match (row, event.decode::<MembershipEvent>()?) {
             (_, MembershipEvent::MemberJoined(joined)) => MemberRow {
                 id: joined.member_id,
                 user_id: joined.user_id,

@@ -3,7 +3,6 @@
 use application::error::Error;
 use chrono::{DateTime, Utc};
 use domain::{
-    aggregate::Facts,
     ctx::Ctx,
     ids::{ProjectId, WorkspaceId},
     permission::Permission,
@@ -56,7 +55,7 @@ impl Fold for Projects {
     }
 
     fn apply(row: Option<ProjectRow>, event: &RecordedEvent) -> Result<Option<ProjectRow>, FoldError> {
-        let row = match (row, ProjectEvent::decode(&event.event_type, &event.payload)?) {
+        let row = match (row, event.decode::<ProjectEvent>()?) {
             (_, ProjectEvent::ProjectCreated(created)) => ProjectRow {
                 id: created.project_id,
                 workspace_id: created.workspace_id,

@@ -4,7 +4,7 @@ use application::error::Error;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
-    aggregate::{DecodeError, Facts},
+    aggregate::DecodeError,
     ctx::Ctx,
     ids::SubscriptionId,
     permission::Permission,
@@ -94,7 +94,7 @@ impl Fold for Subscriptions {
         row: Option<SubscriptionRow>,
         event: &RecordedEvent,
     ) -> Result<Option<SubscriptionRow>, FoldError> {
-        let mut row = match (row, SubscriptionEvent::decode(&event.event_type, &event.payload)?) {
+        let mut row = match (row, event.decode::<SubscriptionEvent>()?) {
             (_, SubscriptionEvent::SubscriptionStarted(started)) => SubscriptionRow {
                 id: started.subscription_id,
                 plan: String::new(),
@@ -134,7 +134,7 @@ impl Fold for Subscriptions {
 /// The terms and the state that the event of a subscription leads to, where it does.
 pub(crate) fn change(event: &RecordedEvent) -> Result<Change, DecodeError> {
     use SubscriptionEvent::*;
-    let (terms, state) = match SubscriptionEvent::decode(&event.event_type, &event.payload)? {
+    let (terms, state) = match event.decode::<SubscriptionEvent>()? {
         SubscriptionStarted(started) => {
             let state = if started.trial_ends_at.is_some() { "trialing" } else { "active" };
             (Some(started.terms), Some(state))

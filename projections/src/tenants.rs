@@ -4,7 +4,7 @@ use application::error::Error;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
-    aggregate::Facts, ctx::Ctx, ids::TenantId, memberships::MembershipEvent, permission::Permission,
+    ctx::Ctx, ids::TenantId, memberships::MembershipEvent, permission::Permission,
     recorded_event::RecordedEvent, tenants::TenantEvent,
 };
 use infrastructure::{
@@ -73,7 +73,7 @@ impl Fold for Tenants {
 }
 
 fn of_tenant(row: Option<TenantRow>, event: &RecordedEvent) -> Result<TenantRow, FoldError> {
-    let row = match (row, TenantEvent::decode(&event.event_type, &event.payload)?) {
+    let row = match (row, event.decode::<TenantEvent>()?) {
         (_, TenantEvent::TenantCreated(created)) => TenantRow {
             id: created.tenant_id,
             name: created.name.to_string(),
@@ -118,7 +118,7 @@ fn of_subscription(row: Option<TenantRow>, event: &RecordedEvent) -> Result<Tena
 
 fn of_membership(row: Option<TenantRow>, event: &RecordedEvent) -> Result<TenantRow, FoldError> {
     let row = row.ok_or_else(|| FoldError::missing_row(event))?;
-    let members = match MembershipEvent::decode(&event.event_type, &event.payload)? {
+    let members = match event.decode::<MembershipEvent>()? {
         MembershipEvent::MemberJoined(_) => row.members + 1,
         MembershipEvent::MemberRoleChanged(_) => row.members,
         MembershipEvent::MemberRemoved(_) | MembershipEvent::MemberLeft(_) => row.members.saturating_sub(1),

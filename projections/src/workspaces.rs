@@ -3,7 +3,7 @@
 use application::error::Error;
 use chrono::{DateTime, Utc};
 use domain::{
-    aggregate::Facts, ctx::Ctx, ids::WorkspaceId, permission::Permission, recorded_event::RecordedEvent,
+    ctx::Ctx, ids::WorkspaceId, permission::Permission, recorded_event::RecordedEvent,
     workspaces::WorkspaceEvent,
 };
 use infrastructure::{
@@ -48,7 +48,7 @@ impl Fold for Workspaces {
     }
 
     fn apply(row: Option<WorkspaceRow>, event: &RecordedEvent) -> Result<Option<WorkspaceRow>, FoldError> {
-        let row = match (row, WorkspaceEvent::decode(&event.event_type, &event.payload)?) {
+        let row = match (row, event.decode::<WorkspaceEvent>()?) {
             (_, WorkspaceEvent::WorkspaceCreated(created)) => WorkspaceRow {
                 id: created.workspace_id,
                 name: created.name.to_string(),

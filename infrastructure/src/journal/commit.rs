@@ -190,17 +190,20 @@ async fn try_keep_snapshots(
 ) -> Result<(), Error> {
     let streams: Vec<Uuid> = snapshots.iter().map(|(stream, _)| stream.id).collect();
     let sequences: Vec<i64> = snapshots.iter().map(|(_, snapshot)| snapshot.sequence as i64).collect();
+    let versions: Vec<i16> = snapshots.iter().map(|(_, snapshot)| snapshot.version as i16).collect();
     let states: Vec<&str> = snapshots.iter().map(|(_, snapshot)| snapshot.state.get()).collect();
     let mut tx = TenantTx::begin(database, tenant).await?;
     sqlx::query!(
-        "INSERT INTO snapshots (tenant_id, stream_id, sequence, state)
-         SELECT $1, stream_id, sequence, state::json
-         FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS new (stream_id, sequence, state)
-         ON CONFLICT (tenant_id, stream_id) DO UPDATE SET sequence = excluded.sequence, state = excluded.state
-         WHERE snapshots.sequence < excluded.sequence",
+        "INSERT INTO snapshots (tenant_id, stream_id, sequence, version, state)
+         SELECT $1, stream_id, sequence, version, state::json
+         FROM unnest($2::uuid[], $3::bigint[], $4::smallint[], $5::text[]) AS new (stream_id, sequence, version, state)
+         ON CONFLICT (tenant_id, stream_id) DO UPDATE
+         SET sequence = excluded.sequence, version = excluded.version, state = excluded.state
+         WHERE snapshots.sequence <= excluded.sequence OR snapshots.version <> excluded.version",
         tenant.uuid(),
         &streams,
         &sequences,
+        &versions,
         &states as &[&str]
     )
     .execute(&mut *tx)

@@ -1,10 +1,10 @@
 //! Reading streams for a decision.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use application::{
     error::Error,
-    journal::{History, PastEvent, Snapshot},
+    journal::{History, PastEvent, Snapshot, StreamRequest},
 };
 use chrono::{DateTime, Utc};
 use domain::{ids::TenantId, recorded_event::StreamId};
@@ -25,52 +25,91 @@ pub(super) struct Loading {
     pub(super) existing: HashSet<Uuid>,
 }
 
-/// Reads the streams' snapshots and the events after them, and which of `firsts` exist, in one round trip.
+/// A version that no snapshot has: asking for it is asking for the whole stream.
+const NO_SNAPSHOT: i16 = -1;
+
+/// Reads the streams' snapshots and the events after them, and which of `firsts` exist, in one round trip. Only if there
+/// are snapshots that can't be read, a second one reads everything again, and those streams whole.
 pub(super) async fn load(
     connection: &mut PgConnection,
     tenant: TenantId,
-    streams: &[StreamId],
+    requests: &[StreamRequest],
     firsts: &[Uuid],
 ) -> Result<Loading, Error> {
-    let ids: Vec<Uuid> = streams.iter().map(|stream| stream.id).collect();
+    let mut versions: BTreeMap<Uuid, i16> = BTreeMap::new();
+    versions.extend(requests.iter().map(|request| (request.stream.id, request.snapshot_version as i16)));
+    let mut found = fetch(connection, tenant, &versions, firsts).await?;
+    let unreadable: Vec<Uuid> = requests
+        .iter()
+        .filter(|request| {
+            let snapshot = found.histories.get(&request.stream.id).and_then(|history| history.snapshot.as_ref());
+            snapshot.is_some_and(|snapshot| !(request.reads)(&snapshot.state))
+        })
+        .map(|request| request.stream.id)
+        .collect();
+    if !unreadable.is_empty() {
+        tracing::warn!(streams = ?unreadable, "snapshots can't be read; reading the streams from their beginning");
+        versions.extend(unreadable.into_iter().map(|id| (id, NO_SNAPSHOT)));
+        found = fetch(connection, tenant, &versions, firsts).await?;
+    }
+    let Found { head, mut histories, existing } = found;
+    let mut history = |StreamRequest { stream, .. }: &StreamRequest| {
+        versions.remove(&stream.id)?;
+        let history = histories.remove(&stream.id).unwrap_or_else(|| empty(stream.id));
+        Some(History { stream: stream.clone(), ..history })
+    };
+    let histories = requests.iter().filter_map(&mut history).collect();
+    Ok(Loading { head, histories, existing })
+}
+
+struct Found {
+    head: Head,
+    histories: HashMap<Uuid, History>,
+    existing: HashSet<Uuid>,
+}
+
+/// What there is of each stream: its snapshot, if that has the version asked for, and the events after it.
+async fn fetch(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    versions: &BTreeMap<Uuid, i16>,
+    firsts: &[Uuid],
+) -> Result<Found, Error> {
+    let (ids, versions): (Vec<Uuid>, Vec<i16>) = versions.iter().unzip();
     let rows = sqlx::query!(
         r#"SELECT head AS "head!", head_at AS "head_at?: DateTime<Utc>", stream_id AS "stream_id?", sequence AS "sequence?",
-                  event_type AS "event_type?", payload AS "payload?: Json<Box<RawValue>>"
-           FROM journal_load($1, $2, $3)"#,
+                  event_type AS "event_type?", version AS "version?", payload AS "payload?: Json<Box<RawValue>>"
+           FROM journal_load($1, $2, $3, $4)"#,
         tenant.uuid(),
         &ids,
+        &versions,
         firsts
     )
     .fetch_all(connection)
     .await
     .map_err(database_error)?;
 
-    let mut head = Head::BEGINNING;
-    let (mut found, mut existing) = (HashMap::<Uuid, History>::new(), HashSet::new());
+    let mut found = Found { head: Head::BEGINNING, histories: HashMap::new(), existing: HashSet::new() };
     for row in rows {
         if let Some(recorded_at) = row.head_at {
-            head = Head { position: row.head as u64, recorded_at };
+            found.head = Head { position: row.head as u64, recorded_at };
         }
         let (Some(id), Some(sequence)) = (row.stream_id, row.sequence) else { continue };
-        let sequence = sequence as u64;
-        let Some(Json(payload)) = row.payload else {
-            existing.insert(id);
+        let (Some(version), Some(Json(payload))) = (row.version, row.payload) else {
+            found.existing.insert(id);
             continue;
         };
-        let history = found.entry(id).or_insert_with(|| empty(id));
+        let (sequence, version) = (sequence as u64, version as u16);
+        let history = found.histories.entry(id).or_insert_with(|| empty(id));
         history.sequence = sequence;
         match row.event_type {
-            None => history.snapshot = Some(Snapshot { sequence, state: payload }),
-            Some(event_type) => history.events.push(PastEvent { event_type, payload }),
+            None => history.snapshot = Some(Snapshot { sequence, version, state: payload }),
+            Some(event_type) => {
+                history.events.push(PastEvent { event_type, event_version: version, payload })
+            }
         }
     }
-    let mut asked = HashSet::with_capacity(streams.len());
-    let mut history = |stream: &StreamId| {
-        let history = found.remove(&stream.id).unwrap_or_else(|| empty(stream.id));
-        asked.insert(stream.id).then(|| History { stream: stream.clone(), ..history })
-    };
-    let histories = streams.iter().filter_map(&mut history).collect();
-    Ok(Loading { head, histories, existing })
+    Ok(found)
 }
 
 fn empty(id: Uuid) -> History {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use application::loaded::Loaded;
+use application::{journal::StreamRequest, loaded::Loaded};
 use domain::recorded_event::StreamId;
 use uuid::Uuid;
 
@@ -71,12 +71,12 @@ impl Memory {
     }
 
     /// All of the streams, if all are remembered and may still be believed.
-    pub(super) fn recall(&mut self, streams: &[StreamId]) -> Option<Vec<Loaded>> {
+    pub(super) fn recall(&mut self, streams: &[StreamRequest]) -> Option<Vec<Loaded>> {
         let believed = self.confirmed.is_some_and(|confirmed| confirmed.elapsed() < BELIEVED);
         if !believed {
             return None;
         }
-        streams.iter().map(|stream| self.get(stream)).collect()
+        streams.iter().map(|request| self.get(&request.stream)).collect()
     }
 
     /// Takes in what was read when the journal ended at `head`.
@@ -101,11 +101,6 @@ impl Memory {
         self.head = to;
         self.confirmed = Some(Instant::now());
         loaded.into_iter().for_each(|loaded| self.insert(loaded));
-    }
-
-    /// Stops believing what is remembered until the journal has been looked at.
-    pub(super) fn doubt(&mut self) {
-        self.confirmed = None;
     }
 
     /// Forgets everything, as after an append of which nobody knows whether it happened.
@@ -168,6 +163,10 @@ mod tests {
         StreamId { kind: "workspace".to_owned(), id: Uuid::now_v7() }
     }
 
+    fn request(stream: &StreamId) -> [StreamRequest; 1] {
+        [StreamRequest { stream: stream.clone(), snapshot_version: 1, reads: |_| true }]
+    }
+
     fn loaded(stream: &StreamId, sequence: u64) -> Loaded {
         History { stream: stream.clone(), sequence, snapshot: None, events: vec![] }.into()
     }
@@ -180,7 +179,7 @@ mod tests {
     fn what_was_known_before_a_foreign_write_is_forgotten() {
         let (mut memory, one, other) = (memory(), stream(), stream());
         memory.learn(head(5), [loaded(&one, 1)]);
-        assert_eq!(memory.recall(std::slice::from_ref(&one)).unwrap()[0].sequence(), 1);
+        assert_eq!(memory.recall(&request(&one)).unwrap()[0].sequence(), 1);
         memory.learn(head(6), [loaded(&other, 1)]);
         assert!(memory.get(&one).is_none());
         assert!(memory.get(&other).is_some());
@@ -201,13 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_recalled_in_doubt() {
+    fn nothing_is_recalled_after_a_failure() {
         let (mut memory, stream) = (memory(), stream());
         memory.learn(head(5), [loaded(&stream, 1)]);
-        memory.doubt();
-        assert!(memory.recall(std::slice::from_ref(&stream)).is_none());
-        memory.learn(head(5), []);
-        assert!(memory.recall(std::slice::from_ref(&stream)).is_some());
+        memory.forget();
+        assert!(memory.recall(&request(&stream)).is_none());
+        assert!(memory.is_blank());
     }
 
     #[test]

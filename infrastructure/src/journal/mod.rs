@@ -25,15 +25,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use application::{
     claim::ClaimKind,
     error::Error,
-    journal::{Command, Committed, History, Journal},
+    journal::{Command, Committed, History, Journal, StreamRequest},
     loaded::Loaded,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::{
-    ids::TenantId,
-    recorded_event::{RecordedEvent, StreamId},
-};
+use domain::{ids::TenantId, recorded_event::RecordedEvent};
 use secrecy::SecretSlice;
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -90,14 +87,7 @@ impl PgJournal {
         Self { database, writers: Writers::new(desk) }
     }
 
-    /// Says that another process may have written to `tenant`'s journal. A hint: it makes [`Journal::recall`] look.
-    pub fn doubt(&self, tenant: TenantId) {
-        if let Some(memory) = self.writers.existing_memory(tenant) {
-            lock(&memory).doubt();
-        }
-    }
-
-    async fn loading(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Loading, Error> {
+    async fn loading(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Loading, Error> {
         let mut connection = self.database.pool().acquire().await.map_err(database_error)?;
         load(&mut connection, tenant, streams, &[]).await
     }
@@ -109,11 +99,11 @@ impl Journal for PgJournal {
         self.writers.write(command).await
     }
 
-    async fn load(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error> {
+    async fn load(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Vec<History>, Error> {
         Ok(self.loading(tenant, streams).await?.histories)
     }
 
-    async fn recall(&self, tenant: TenantId, streams: &[StreamId]) -> Result<Vec<Loaded>, Error> {
+    async fn recall(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Vec<Loaded>, Error> {
         let memory = self.writers.memory(tenant);
         if let Some(loaded) = lock(&memory).recall(streams) {
             return Ok(loaded);

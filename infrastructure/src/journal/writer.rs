@@ -12,11 +12,11 @@ use std::{
 
 use application::{
     error::Error,
-    journal::{Command, Committed},
+    journal::{Command, Committed, StreamRequest},
     loaded::Loaded,
 };
 use chrono::{DateTime, SubsecRound, Utc};
-use domain::{ids::TenantId, recorded_event::StreamId};
+use domain::ids::TenantId;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -180,7 +180,7 @@ impl Writer {
         self.append(round, waiting).await
     }
 
-    async fn load(&self, streams: &[StreamId], firsts: &[Uuid]) -> Result<Loading, Error> {
+    async fn load(&self, streams: &[StreamRequest], firsts: &[Uuid]) -> Result<Loading, Error> {
         let mut connection = self.desk.database.pool().acquire().await.map_err(database_error)?;
         load(&mut connection, self.tenant, streams, firsts).await
     }
@@ -260,10 +260,10 @@ impl Writer {
     fn remembered(&self, waiting: &VecDeque<Queued>) -> Known {
         let mut memory = self.memory();
         let (mut found, mut missing) = (HashMap::new(), Vec::new());
-        for stream in streams(waiting) {
-            match memory.get(stream) {
-                Some(loaded) => drop(found.insert(stream.id, loaded)),
-                None => missing.push(stream.clone()),
+        for request in streams(waiting) {
+            match memory.get(&request.stream) {
+                Some(loaded) => drop(found.insert(request.stream.id, loaded)),
+                None => missing.push(request.clone()),
             }
         }
         let begun = waiting.iter().flat_map(|queued| queued.command.firsts.iter());
@@ -315,7 +315,7 @@ impl Writer {
 /// What is remembered for a round, and what has to be read.
 struct Known {
     start: Start,
-    missing: Vec<StreamId>,
+    missing: Vec<StreamRequest>,
 }
 
 impl Queued {
@@ -353,10 +353,10 @@ impl From<Error> for Setback {
 }
 
 /// The commands' streams, each once.
-fn streams(waiting: &VecDeque<Queued>) -> Vec<&StreamId> {
+fn streams(waiting: &VecDeque<Queued>) -> Vec<&StreamRequest> {
     let mut seen = HashSet::new();
     let all = waiting.iter().flat_map(|queued| &queued.command.streams);
-    all.filter(|stream| seen.insert(stream.id)).collect()
+    all.filter(|request| seen.insert(request.stream.id)).collect()
 }
 
 /// The streams that the commands may begin.

@@ -65,11 +65,6 @@ impl Writers {
         self.with_entrance(tenant, |entrance| Arc::clone(&entrance.memory))
     }
 
-    /// What the process remembers of a tenant that has a writer.
-    pub(super) fn existing_memory(&self, tenant: TenantId) -> Option<Arc<Mutex<Memory>>> {
-        self.writers().get(&tenant).map(|entrance| Arc::clone(&entrance.memory))
-    }
-
     /// Shows a tenant's entrance, whose writer is begun if there is none.
     fn with_entrance<T>(self: &Arc<Self>, tenant: TenantId, show: impl FnOnce(&Entrance) -> T) -> T {
         let mut writers = self.writers();

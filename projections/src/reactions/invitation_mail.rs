@@ -3,7 +3,7 @@
 use application::{error::Error, journal::History, loaded::replay, mail::Mail, tokens::InvitationToken};
 use chrono::Utc;
 use domain::{
-    aggregate::Fact,
+    aggregate::{Decide, Fact},
     ids::{InvitationId, TenantId},
     invitations::{Invitation, InvitationResent, InvitationSent},
     recorded_event::RecordedEvent,
@@ -74,10 +74,13 @@ impl Job for InvitationMail {
     }
 }
 
+// A snapshot would hide the event that tells who invites.
+const _: () = assert!(Invitation::SNAPSHOT_EVERY == 0);
+
 /// Who invites, by name: no decision needs it, so the aggregate does not keep it.
 fn inviter(history: &History) -> Result<String, Error> {
     let sent = history.events.iter().find(|event| event.event_type == InvitationSent::TYPE);
     let sent = sent.ok_or_else(|| Error::internal("an open invitation was sent"))?;
-    let sent: InvitationSent = serde_json::from_str(sent.payload.get()).map_err(Error::internal)?;
+    let sent = InvitationSent::decode(sent.event_version, &sent.payload).map_err(Error::internal)?;
     Ok(sent.invited_by)
 }

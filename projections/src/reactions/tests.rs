@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use application::{
     claim::ClaimKind,
-    journal::{Command, Committed, PastEvent},
+    journal::{Command, Committed, PastEvent, StreamRequest},
     loaded::Loaded,
     mail::MailError,
     tokens::{InvitationToken, VerificationToken},
@@ -12,7 +12,6 @@ use domain::{
     ids::{InvitationId, ProjectId, UserId},
     invitations::{InvitationAccepted, InvitationResent, InvitationSent},
     permission::Role,
-    recorded_event::StreamId,
     tenants::TenantCreated,
     users::{EmailVerified, RegistrationRepeated, UserRegistered, VerificationRequested},
 };
@@ -30,11 +29,12 @@ struct Told(Story);
 
 #[async_trait]
 impl Journal for Told {
-    async fn load(&self, _tenant: TenantId, streams: &[StreamId]) -> Result<Vec<History>, Error> {
-        let history = |stream: &StreamId| {
+    async fn load(&self, _tenant: TenantId, streams: &[StreamRequest]) -> Result<Vec<History>, Error> {
+        let history = |StreamRequest { stream, .. }: &StreamRequest| {
             let events = self.0.events().iter().filter(|event| event.stream == *stream);
             let past = |event: &RecordedEvent| PastEvent {
                 event_type: event.event_type.clone(),
+                event_version: event.event_version,
                 payload: event.payload.clone(),
             };
             let events: Vec<_> = events.map(past).collect();
@@ -47,7 +47,7 @@ impl Journal for Told {
         unreachable!("a mail changes nothing")
     }
 
-    async fn recall(&self, _: TenantId, _: &[StreamId]) -> Result<Vec<Loaded>, Error> {
+    async fn recall(&self, _: TenantId, _: &[StreamRequest]) -> Result<Vec<Loaded>, Error> {
         unreachable!("a mail goes by what is there now")
     }
 

@@ -4,11 +4,11 @@
 -- Each function sets the tenant's context itself, for the rest of its transaction, before it touches the tenant's rows:
 -- row level security holds inside as everywhere. Called outside a transaction, the context ends with the call.
 
--- Where a tenant's journal ends, with the newest snapshots of `streams` and the events after them, and those of `firsts`
--- that have an event: all as of one moment. Without any of them there is one row, and without a journal its position is 0.
-CREATE FUNCTION journal_load(tenant uuid, streams uuid[], firsts uuid[])
+-- Where a tenant's journal ends, with the snapshots of `streams` that have the versions asked for and the events after
+-- them, and those of `firsts` that have an event: all as of one moment. Without any of them there is one row, and without a journal its position is 0.
+CREATE FUNCTION journal_load(tenant uuid, streams uuid[], snapshot_versions smallint[], firsts uuid[])
 RETURNS TABLE (
-    head bigint, head_at timestamptz, stream_id uuid, sequence bigint, event_type text, payload json
+    head bigint, head_at timestamptz, stream_id uuid, sequence bigint, event_type text, version smallint, payload json
 )
 LANGUAGE plpgsql ROWS 50 AS $$
 #variable_conflict use_column
@@ -16,19 +16,21 @@ BEGIN
     PERFORM set_config('app.tenant_id', tenant::text, true);
     RETURN QUERY
     SELECT coalesce(journal.position, 0), journal.recorded_at,
-           past.stream_id, past.sequence, past.event_type, past.payload
+           past.stream_id, past.sequence, past.event_type, past.version, past.payload
     FROM (VALUES (true)) AS one (row)
     LEFT JOIN journal_heads AS journal ON journal.tenant_id = tenant
     LEFT JOIN (
-        SELECT snapshot.stream_id, snapshot.sequence, NULL AS event_type, snapshot.state AS payload
-        FROM snapshots AS snapshot WHERE snapshot.tenant_id = tenant AND snapshot.stream_id = ANY(streams)
+        SELECT snapshot.stream_id, snapshot.sequence, NULL AS event_type, snapshot.version, snapshot.state AS payload
+        FROM unnest(streams, snapshot_versions) AS asked (stream_id, version)
+        JOIN snapshots AS snapshot
+            ON snapshot.tenant_id = tenant AND snapshot.stream_id = asked.stream_id AND snapshot.version = asked.version
         UNION ALL
-        SELECT event.stream_id, event.sequence, event.event_type, event.payload
-        FROM unnest(streams) AS asked (stream_id)
+        SELECT event.stream_id, event.sequence, event.event_type, event.event_version, event.payload
+        FROM unnest(streams, snapshot_versions) AS asked (stream_id, version)
         LEFT JOIN snapshots AS snapshot
-            ON snapshot.tenant_id = tenant AND snapshot.stream_id = asked.stream_id
+            ON snapshot.tenant_id = tenant AND snapshot.stream_id = asked.stream_id AND snapshot.version = asked.version
         CROSS JOIN LATERAL (
-            SELECT stream_id, sequence, event_type, payload
+            SELECT stream_id, sequence, event_type, event_version, payload
             FROM events
             WHERE tenant_id = tenant AND stream_id = asked.stream_id
               AND sequence > coalesce(snapshot.sequence, 0)
@@ -36,7 +38,7 @@ BEGIN
             OFFSET 0
         ) AS event
         UNION ALL
-        SELECT first.stream_id, 1, NULL, NULL
+        SELECT first.stream_id, 1, NULL, NULL, NULL
         FROM unnest(firsts) AS first (stream_id)
         WHERE EXISTS (
             SELECT FROM events AS event
