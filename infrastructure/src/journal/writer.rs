@@ -43,6 +43,8 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(30);
 /// How many commands are decided before those that came meanwhile are looked at.
 const COMMANDS: usize = 256;
+/// How many streams these commands may begin, but for the last one's.
+const BEGUN: usize = 5_000;
 /// How often commands are decided again that were in each other's or another process's way.
 const ATTEMPTS: usize = 5;
 /// How long a writer locks before it decides, after another process was at the same journal.
@@ -102,10 +104,13 @@ impl Writer {
         loop {
             match timeout(IDLE, self.commands.recv()).await {
                 Ok(Some(queued)) => {
+                    let mut begun = queued.command.firsts.len();
                     let mut waiting = VecDeque::from([queued]);
                     while waiting.len() < COMMANDS
+                        && begun < BEGUN
                         && let Ok(queued) = self.commands.try_recv()
                     {
+                        begun += queued.command.firsts.len();
                         waiting.push_back(queued);
                     }
                     self.serve(waiting).await;
@@ -165,8 +170,9 @@ impl Writer {
             let outdated = !is_fresh && loading.head != remembered_at;
             self.take_in(&mut start, loading);
             if outdated {
-                // What was remembered is of another time than what was read. It is forgotten now.
-                return Ok(());
+                // What was remembered is of another time than what was read: another process has written.
+                self.shared_until = Some(Instant::now() + SHARED);
+                return Err(Setback::Outrun);
             }
         }
         let round = Round::decide(start, waiting, Take::Sharing, self.now());
