@@ -61,7 +61,7 @@ pub(super) struct Appender {
     database: Database,
     runtime: Handle,
     queue: Mutex<Queue>,
-    connections: Connections,
+    connections: Arc<Connections>,
 }
 
 #[derive(Default)]
@@ -77,8 +77,14 @@ struct Waiting {
 
 impl Appender {
     pub(super) fn new(database: Database) -> Arc<Self> {
-        let (queue, connections) = (Mutex::default(), Connections::default());
-        Arc::new(Self { database, runtime: Handle::current(), queue, connections })
+        let (runtime, connections) = (Handle::current(), Arc::new(Connections::default()));
+        // A pool that closes waits for its connections.
+        let (closing, kept) = (database.pool().close_event(), Arc::clone(&connections));
+        runtime.spawn(async move {
+            closing.await;
+            kept.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        });
+        Arc::new(Self { database, runtime, queue: Mutex::default(), connections })
     }
 
     /// Appends, and tells what became of it. It happens also if nobody waits for the answer.
@@ -148,7 +154,7 @@ impl Appender {
         };
         let called = append(&mut connection, appends).await;
         if matches!(called, Ok(_) | Err(sqlx::Error::Database(_))) {
-            self.connections.keep(connection);
+            self.connections.keep(connection, &self.database);
         }
         match called {
             Err(error) if is_repeated(&error) => Err(Refused),
@@ -191,9 +197,9 @@ impl Connections {
         }
     }
 
-    fn keep(&self, connection: PoolConnection<Postgres>) {
+    fn keep(&self, connection: PoolConnection<Postgres>, database: &Database) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < CALLS {
+        if kept.len() < CALLS && !database.pool().is_closed() {
             kept.push((connection, Instant::now()));
         }
     }

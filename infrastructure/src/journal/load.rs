@@ -1,6 +1,6 @@
 //! Reading streams for a decision.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use application::{
     error::Error,
