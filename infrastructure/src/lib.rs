@@ -17,6 +17,7 @@ pub mod keys;
 // The outside.
 pub mod limits;
 pub mod mail;
+pub mod postgres_es;
 
 // For tests against real servers.
 #[cfg(feature = "test-support")]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod demo;
+mod import;
 mod migrate;
 mod rebuild;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Migrate,
     /// Fold journals anew into read models.
     Rebuild(rebuild::RebuildArgs),
+    /// Bring the events of another cqrs-es system into a tenant's journal.
+    Import(import::ImportArgs),
     /// Manage the installation's administrators.
     Admin(admin::AdminArgs),
     /// Send tracked events from a file in Segment's format.
@@ -52,9 +55,12 @@ impl Command {
     fn reader(&self) -> Reader {
         match self {
             Self::Serve(_) | Self::Api | Self::Worker => Reader::Machine,
-            Self::Migrate | Self::Rebuild(_) | Self::Admin(_) | Self::Track(_) | Self::Openapi => {
-                Reader::Person
-            }
+            Self::Migrate
+            | Self::Rebuild(_)
+            | Self::Import(_)
+            | Self::Admin(_)
+            | Self::Track(_)
+            | Self::Openapi => Reader::Person,
         }
     }
 }
@@ -79,6 +85,7 @@ pub fn main() -> ExitCode {
                     Command::Worker => serve::worker(config).await?,
                     Command::Migrate => migrate::run(config).await?,
                     Command::Rebuild(args) => rebuild::run(config, args).await?,
+                    Command::Import(args) => import::run(config, args).await?,
                     Command::Admin(args) => admin::run(config, args).await?,
                     Command::Track(_) | Command::Openapi => {}
                 }

@@ -20,6 +20,7 @@ mod tenants;
 
 // What they send, and what is made of it.
 mod api_keys;
+mod import;
 mod projections;
 mod quotas;
 mod tracking;
