@@ -7,9 +7,24 @@ pub(crate) fn line(what: &str, measured: &str) {
     println!("{what:<58}{measured}");
 }
 
+/// How long something took.
+#[derive(Clone, Copy)]
+pub(crate) struct Took {
+    /// By the clock.
+    pub(crate) elapsed: Duration,
+    /// Of the processors.
+    pub(crate) processor: Duration,
+}
+
+/// How many a second, and what each took of the processors.
+pub(crate) fn rate(count: u64, took: Took) -> String {
+    let each = took.processor.as_secs_f64() * 1e6 / count as f64;
+    format!("{:>8.0} /s {each:>8.1} µs of processors each", count as f64 / took.elapsed.as_secs_f64())
+}
+
 /// How many a second.
-pub(crate) fn rate(count: u64, elapsed: Duration) -> String {
-    format!("{:>10.0} /s  ({count} in {:.2} s)", count as f64 / elapsed.as_secs_f64(), elapsed.as_secs_f64())
+pub(crate) fn per_second(count: u64, elapsed: Duration) -> String {
+    format!("{:>8.0} /s", count as f64 / elapsed.as_secs_f64())
 }
 
 /// What half, and all but a hundredth, of some durations do not exceed.

@@ -1,7 +1,7 @@
 //! The run: what is measured, in which order.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +19,8 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use crate::{
     beside::{Pace, load},
     journals::{create_workspaces, track},
-    report::{line, quantiles, rate},
+    processor,
+    report::{Took, line, per_second, quantiles, rate},
     round_trips::RoundTrips,
 };
 
@@ -51,7 +52,7 @@ pub(crate) async fn run(size: Size) -> Result<(), AnyError> {
     let postgres = EmbeddedPostgres::start(EmbeddedPostgresSettings::new(directory.path())).await?;
     let options = postgres.connect_options();
     database::migrate(&options).await?;
-    let bench = Bench::new(size, &options).await?;
+    let bench = Bench::new(size, &options, postgres.directory().join("data")).await?;
     bench.visits(directory.path(), &options).await?;
     bench.many_tenants().await?;
     bench.one_big_tenant().await?;
@@ -64,6 +65,8 @@ pub(crate) async fn run(size: Size) -> Result<(), AnyError> {
 struct Bench {
     size: Size,
     options: PgConnectOptions,
+    /// The private PostgreSQL's.
+    data: PathBuf,
     database: Database,
     growth: Growth,
     journal: Arc<PgJournal>,
@@ -71,12 +74,12 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(size: Size, options: &PgConnectOptions) -> Result<Self, AnyError> {
+    async fn new(size: Size, options: &PgConnectOptions, data: PathBuf) -> Result<Self, AnyError> {
         let database = Database::connect(options.clone(), 24).await?;
         let growth = Growth::default();
         let journal = Arc::new(PgJournal::new(database.clone(), growth.clone()));
         let tenants = Arc::new((0..size.tenants).map(|_| TenantId::random()).collect());
-        Ok(Self { size, options: options.clone(), database, growth, journal, tenants })
+        Ok(Self { size, options: options.clone(), data, database, growth, journal, tenants })
     }
 
     /// One tenant after the other, each with one new event: what a visit takes, in time and in round trips.
@@ -120,10 +123,10 @@ impl Bench {
         for tenant in self.tenants.iter() {
             create_workspaces(&*self.journal, *tenant, self.size.backlog).await?;
         }
-        let elapsed = self.catch_up().await?;
+        let took = self.catch_up().await?;
         let events = (self.size.tenants * self.size.backlog) as u64;
         let what = format!("backlog of {} tenants with {} events", self.size.tenants, self.size.backlog);
-        line(&what, &rate(events, elapsed));
+        line(&what, &rate(events, took));
         Ok(())
     }
 
@@ -131,13 +134,13 @@ impl Bench {
     async fn one_big_tenant(&self) -> Result<(), AnyError> {
         let tenant = TenantId::random();
         track(&*self.journal, tenant, self.size.tracked).await?;
-        let elapsed = self.catch_up().await?;
-        line("backlog of one tenant's tracked events", &rate(self.size.tracked, elapsed));
+        let took = self.catch_up().await?;
+        line("backlog of one tenant's tracked events", &rate(self.size.tracked, took));
         for name in ["tracked_events", "usage", "billing", "audit"] {
             let projection = ALL.iter().find(|projection| projection.name() == name).ok_or(name)?;
-            let start = Instant::now();
+            let stopwatch = self.stopwatch();
             rebuild(&self.database, *projection, tenant, |_| {}).await?;
-            line(&format!("rebuild of {name} from them"), &rate(self.size.tracked, start.elapsed()));
+            line(&format!("rebuild of {name} from them"), &rate(self.size.tracked, stopwatch()));
         }
         Ok(())
     }
@@ -146,25 +149,25 @@ impl Bench {
     async fn beside(&self) -> Result<(), AnyError> {
         let time = self.size.beside;
         let alone = load(&self.journal, None, &self.tenants, Pace::Free, time).await?;
-        line("commands without the projector", &rate(alone.commands, time));
+        line("commands without the projector", &per_second(alone.commands, time));
         self.catch_up().await?;
         let projector = Projector::new(self.database.clone(), ALL, self.growth.clone());
         let running = tokio::spawn(projector.run());
         let beside = load(&self.journal, Some(&self.database), &self.tenants, Pace::Free, time).await?;
-        line("commands beside it", &rate(beside.commands, time));
+        line("commands beside it", &per_second(beside.commands, time));
         line("  commit to visible", &quantiles(beside.visible_after));
         let pace = Pace::PerSecond(beside.commands as f64 / time.as_secs_f64() / 2.0);
         let half = load(&self.journal, Some(&self.database), &self.tenants, pace, time).await?;
-        line("commands beside it at half that pace", &rate(half.commands, time));
+        line("commands beside it at half that pace", &per_second(half.commands, time));
         line("  commit to visible", &quantiles(half.visible_after));
         running.abort();
         Ok(())
     }
 
     /// Runs a projector that nothing hints at until it has nothing to do; how long that took.
-    async fn catch_up(&self) -> Result<Duration, AnyError> {
+    async fn catch_up(&self) -> Result<Took, AnyError> {
         let mut connection = PgConnection::connect_with(&self.options).await?;
-        let start = Instant::now();
+        let stopwatch = self.stopwatch();
         let running = tokio::spawn(Projector::new(self.database.clone(), ALL, Growth::default()).run());
         loop {
             let behind: bool = sqlx::query_scalar(
@@ -179,12 +182,18 @@ impl Bench {
             if !behind {
                 break;
             }
-            if start.elapsed() > Duration::from_secs(120) {
+            if stopwatch().elapsed > Duration::from_secs(120) {
                 return Err("the projector does not catch up".into());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         running.abort();
-        Ok(start.elapsed())
+        Ok(stopwatch())
+    }
+
+    fn stopwatch(&self) -> impl Fn() -> Took + use<> {
+        let (start, data) = (Instant::now(), self.data.clone());
+        let before = processor::used(&data);
+        move || Took { elapsed: start.elapsed(), processor: processor::used(&data).saturating_sub(before) }
     }
 }
