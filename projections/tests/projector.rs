@@ -281,7 +281,7 @@ async fn a_laggard_catches_up_while_the_others_go_first_and_then_they_go_togethe
     assert_eq!(LEADING.batches(), [(1, 1_000), (1_001, 2_000), (2_001, 2_300)]);
     fixture.append_many(1_500).await;
 
-    // No batch of the laggard goes beyond where the others stand; from there on they share batches.
+    // Neither waits for the other longer than a batch; when both are at the head, they share batches.
     let both = fixture.projector(&LAGGING_AND_LEADING);
     both.catch_up(fixture.tenant).await.unwrap();
     assert_eq!(LEADING.batches(), [(2_301, 3_300), (3_301, 3_800)]);
