@@ -35,16 +35,19 @@ pub async fn sequences(ctx: &Ctx, app: &App, aggregates: &[ForeignAggregateId]) 
 /// so that an import that was interrupted can begin anywhere before its end.
 pub async fn import(ctx: &Ctx, app: &App, events: &[ForeignEventImported]) -> Result<Written<u64>, Error> {
     ctx.require(Permission::TenantManage)?;
-    let id = |event: &ForeignEventImported| {
-        ForeignAggregateId::of(ctx.tenant, &event.aggregate_type, &event.aggregate_id)
+    let tenant = ctx.tenant;
+    let id = move |event: &ForeignEventImported| {
+        ForeignAggregateId::of(tenant, &event.aggregate_type, &event.aggregate_id)
     };
     let ids: BTreeSet<_> = events.iter().map(id).collect();
-    let mut streams = vec![stream::<Tenant>(ctx.tenant)];
+    let mut streams = vec![stream::<Tenant>(tenant)];
     streams.extend(ids.into_iter().map(stream::<ForeignAggregate>));
-    app.transact(ctx, &streams, |work| {
-        takes_imports(work.state::<Tenant>(ctx.tenant)?)?;
+    let events = events.to_vec();
+    app.transact(ctx, streams, move |work| {
+        let company = work.state::<Tenant>(tenant)?;
+        takes_imports(&company)?;
         let mut new = 0;
-        for event in events {
+        for event in &events {
             let command = ForeignAggregateCommand::Import(event.clone());
             new += work.execute::<ForeignAggregate>(id(event), command)?.len() as u64;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use application::error::Error;
 use sqlx::{
-    Connection, Executor, PgConnection, PgPool, Row,
+    Connection, Executor, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -89,7 +89,8 @@ impl Database {
         let carries = sqlx::raw_sql(
             "SELECT now() <> statement_timestamp() OR coalesce(current_setting('app.tenant_id', true), '') <> ''",
         );
-        carries.fetch_one(&mut *connection).await.and_then(|row| row.try_get(0)).map_err(database_error)
+        let row = carries.fetch_one(&mut *connection).await.map_err(database_error)?;
+        sqlx::Row::try_get(&row, 0).map_err(database_error)
     }
 
     /// Waits for connections in use and closes all.

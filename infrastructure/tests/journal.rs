@@ -10,7 +10,7 @@ use std::{
 use application::{
     claim::ClaimKind,
     error::Error,
-    journal::{Answer, Command, Journal, StreamRequest},
+    journal::{Command, Journal},
     loaded::replay,
     work::{Work, stream},
 };
@@ -48,16 +48,6 @@ fn ctx(tenant: TenantId) -> Ctx {
     Ctx::system(tenant, Utc::now())
 }
 
-/// A command that looks at one stream.
-fn command(
-    ctx: Ctx,
-    stream: StreamRequest,
-    decide: impl Fn(&mut Work) -> Result<(), Error> + Send + Sync + 'static,
-) -> Command {
-    let decide = Arc::new(move |work: &mut Work| decide(work).map(|()| Box::new(()) as Answer));
-    Command { ctx, streams: vec![stream], firsts: Arc::from([]), decide }
-}
-
 fn create(work: &mut Work, workspace_id: WorkspaceId) -> Result<(), Error> {
     let created = WorkspaceCreated { workspace_id, name: "Default".parse().unwrap() };
     work.execute::<Workspace>(workspace_id, WorkspaceCommand::Create(created)).map(drop)
@@ -65,7 +55,7 @@ fn create(work: &mut Work, workspace_id: WorkspaceId) -> Result<(), Error> {
 
 async fn create_workspace(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId) -> Result<u64, Error> {
     let command =
-        command(ctx.clone(), stream::<Workspace>(workspace_id), move |work| create(work, workspace_id));
+        Command::new(ctx, vec![stream::<Workspace>(workspace_id)], move |work| create(work, workspace_id));
     journal.transact(command).await.map(|committed| committed.recording.position())
 }
 
@@ -110,7 +100,7 @@ async fn long_stream(journal: &PgJournal, ctx: &Ctx, events: u64) -> WorkspaceId
 }
 
 async fn rename(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId, sequence: u64) {
-    let rename = command(ctx.clone(), stream::<Workspace>(workspace_id), move |work| {
+    let rename = Command::new(ctx, vec![stream::<Workspace>(workspace_id)], move |work| {
         let name = sequence.to_string().parse().unwrap();
         work.execute::<Workspace>(workspace_id, WorkspaceCommand::Rename { name }).map(drop)
     });
@@ -128,7 +118,12 @@ async fn read_workspace(journal: &PgJournal, ctx: &Ctx, id: WorkspaceId) -> (Str
 }
 
 /// Waits until so many events are read of a workspace: a snapshot is kept a moment after the commit.
-async fn read_after_snapshot(journal: &PgJournal, ctx: &Ctx, id: WorkspaceId, events: usize) -> (String, u64) {
+async fn read_after_snapshot(
+    journal: &PgJournal,
+    ctx: &Ctx,
+    id: WorkspaceId,
+    events: usize,
+) -> (String, u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let (name, sequence, read) = read_workspace(journal, ctx, id).await;
@@ -184,10 +179,10 @@ async fn an_event_of_a_version_that_nobody_knows_is_not_misread() {
 async fn a_refused_decision_leaves_no_trace() {
     let fixture = fixture().await;
     let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
-    let refused = command(ctx(tenant), stream::<Workspace>(workspace), move |work| {
+    let refused = Command::new(&ctx(tenant), vec![stream::<Workspace>(workspace)], move |work| {
         create(work, workspace)?;
         work.claim(ClaimKind::Invitation, "a@example.com", workspace, Error::VersionConflict);
-        Err(Error::not_found())
+        Err::<(), _>(Error::not_found())
     });
     assert!(fixture.journal.transact(refused).await.is_err());
     assert_eq!(fixture.journal.head(tenant).await.unwrap(), 0);
@@ -203,7 +198,7 @@ async fn one_of_many_claimants_wins_and_the_others_append_nothing() {
         // Different tenants, so that no writer puts them in order: the slug is unique across the platform.
         tasks.spawn(async move {
             let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
-            let claim = command(ctx(tenant), stream::<Workspace>(workspace), move |work| {
+            let claim = Command::new(&ctx(tenant), vec![stream::<Workspace>(workspace)], move |work| {
                 create(work, workspace)?;
                 work.claim(ClaimKind::Slug, "acme", tenant, Error::not_found());
                 Ok(())

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Head,
-    appender::{Append, append, is_repeated},
+    appender::{Append, append, gave_way, is_repeated},
     round::Round,
 };
 use crate::{
@@ -81,7 +81,7 @@ pub(super) async fn commit(mut tx: TenantTx, round: &mut Round) -> Result<Commit
         Err(error) if is_repeated(&error) || gave_way(&error) => Ok(Committing::GaveWay),
         Err(error) => Err(database_error(error)),
         Ok(call) if !call.changed.is_empty() => Ok(Committing::SessionsChanged(call.changed)),
-        Ok(call) if !call.reached(round.head) => Err(Error::internal("a locked journal does not grow")),
+        Ok(call) if call.appended.is_empty() => Err(Error::internal("a locked journal does not grow")),
         Ok(_) => tx.commit().await.map(|()| Committing::Done),
     }
 }
@@ -165,11 +165,6 @@ async fn give_back(tx: &mut TenantTx, release: &Release) -> Result<(), Error> {
         tx.switch(tenant).await.map_err(database_error)?;
     }
     Ok(())
-}
-
-fn gave_way(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
 /// Keeps snapshots. They are a shortcut, so they are written after the commit, and nobody misses one that is lost.

@@ -122,7 +122,8 @@ impl Round {
         now: DateTime<Utc>,
     ) -> (Work, Result<Answer, Error>) {
         let command = &queued.command;
-        let streams = command.streams.iter().filter_map(|request| self.streams.get(&request.stream.id).cloned());
+        let streams =
+            command.streams.iter().filter_map(|request| self.streams.get(&request.stream.id).cloned());
         let existing = command.firsts.iter().filter(|id| existing.contains(id)).copied();
         let mut work = Work::new(now, streams.collect(), existing.collect());
         let decision = (command.decide)(&mut work);
