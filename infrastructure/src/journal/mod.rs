@@ -8,6 +8,7 @@ mod append;
 mod lanes;
 mod load;
 mod read;
+pub mod stored;
 
 use application::{
     claim::ClaimKind,
