@@ -185,7 +185,7 @@ async fn notaries_that_work_at_once_and_are_killed_sign_one_tree() {
         })
     };
     let lasting = [notary(5), notary(64)];
-    for round in 0..120_u64 {
+    for round in 0..60_u64 {
         // This one is killed wherever it happens to be.
         let mortal = notary(13);
         fixture.grow(tenant, round % 23 + 1).await;

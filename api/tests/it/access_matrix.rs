@@ -221,7 +221,11 @@ async fn call(client: &Client, tenant: &Owner, method: &str, pattern: &str) -> A
         .replace("{member}", &unknown("mem"))
         .replace("{level}/{index}", "0/000.p/1")
         .replace("{position}", "1");
-    let path = if path.ends_with("/usage") { format!("{path}?from=2026-01-01T00:00:00Z") } else { path };
+    let path = match path.as_str() {
+        path if path.ends_with("/usage") => format!("{path}?from=2026-01-01T00:00:00Z"),
+        path if path.ends_with("/consistency") => format!("{path}?from=1"),
+        _ => path,
+    };
     let request = client.request(method.parse::<Method>().unwrap(), &path);
     match method {
         "GET" | "DELETE" => request.send().await,

@@ -125,3 +125,27 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(self.line.strip_suffix(b"\n").unwrap_or(&self.line)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_documentation_is_good() {
+        let page = include_str!("../../../docs/journal-format.md");
+        let lines = page.lines().filter(|line| line.starts_with("{\""));
+        let export = lines.map(|line| format!("{line}\n")).collect::<String>();
+        let key = page.lines().find(|line| line.starts_with("annals-") && line.contains('+')).unwrap();
+        let key = PublicKey::parse(key).unwrap();
+        let report = examine_export(export.as_bytes(), &key, None, |_| {}).unwrap();
+        assert_eq!((report.finding, report.events, report.unsigned), (None, 1, 0));
+    }
+
+    #[test]
+    fn a_line_without_end_ends_the_examination_and_not_the_memory() {
+        let endless = io::BufReader::new(io::repeat(b'x'));
+        let mut lines = Lines { input: endless, line: Vec::new(), is_cut: false };
+        assert!(lines.next().unwrap().is_none() && lines.is_cut);
+        assert_eq!(lines.line.len() as u64, LONGEST);
+    }
+}
