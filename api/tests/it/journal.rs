@@ -163,7 +163,8 @@ async fn whatever_is_changed_in_an_export_is_found_where_it_is() {
 
     // Line 0 is the header, so an event's position is its line.
     let other = TenantId::random().to_string();
-    let changes: &[(&str, fn(&Value) -> Value)] = &[
+    type Change = fn(&Value) -> Value;
+    let changes: &[(&str, Change)] = &[
         ("position", |was| json!(was.as_u64().unwrap() + 1)),
         ("position", |_| json!(0)),
         ("stream_kind", |was| json!(format!("{}s", was.as_str().unwrap()))),

@@ -27,7 +27,8 @@ use infrastructure::{
 /// With --database, it checks the journals in the database against what was signed, and so finds what was changed behind
 /// the server's back.
 ///
-/// What is wrong is told with the first position that is.
+/// What is wrong is told with the first position that is. A journal may be of any length: notes about its streams go into
+/// a temporary file, 32 bytes for each event.
 #[derive(Args)]
 #[command(
     verbatim_doc_comment,
