@@ -195,7 +195,10 @@ async fn notaries_that_work_at_once_and_are_killed_sign_one_tree() {
             assert_eq!(*seen.entry(tree.size).or_insert(root), root);
         }
     }
-    lasting.iter().for_each(tokio::task::JoinHandle::abort);
+    for notary in lasting {
+        assert!(!notary.is_finished(), "a notary has failed because of the others");
+        notary.abort();
+    }
     fixture.notary().catch_up(tenant).await.unwrap();
     let leaves = fixture.leaves(tenant).await;
     let roots = roots(&leaves);
