@@ -212,7 +212,8 @@ async fn keep(
     Ok(written.rows_affected() > 0)
 }
 
-#[cfg(all(test, feature = "test-support"))]
+#[cfg(test)]
+#[cfg(feature = "test-support")]
 mod tests {
     use super::*;
     use crate::{database, test_postgres::TestDatabase};
