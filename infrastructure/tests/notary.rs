@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use application::error::Error;
 use chrono::Utc;
 use domain::{ctx::Ctx, ids::TenantId};
 use infrastructure::{
@@ -179,7 +180,11 @@ async fn notaries_that_work_at_once_and_are_killed_sign_one_tree() {
         let notary = fixture.notary().with_batch(batch);
         tokio::spawn(async move {
             loop {
-                notary.visit(tenant).await.unwrap();
+                match notary.visit(tenant).await {
+                    // The machine is too busy to give a connection in time, which is not what this is about.
+                    Ok(_) | Err(Error::Unavailable(_)) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
                 tokio::task::yield_now().await;
             }
         })
@@ -284,7 +289,7 @@ async fn a_journal_that_grows_is_signed_with_and_without_a_hint() {
     let (hinted, unhinted) = (TenantId::random(), TenantId::random());
     let running = tokio::spawn(fixture.notary().with_batch(50).run(growth.branch()));
     let signed = async |tenant, size| {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(50);
         while fixture.newest(tenant).await.is_none_or(|tree| tree.size < size) {
             assert!(Instant::now() < deadline, "{size} are not signed");
             tokio::time::sleep(Duration::from_millis(10)).await;
