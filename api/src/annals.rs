@@ -16,6 +16,7 @@ use infrastructure::{
     keys::MasterKey,
     limits::{MemoryLimits, RedisLimits},
     mail::{FolderMailer, SmtpMailer},
+    notary::NotaryKey,
 };
 use projections::reactions::MailOffice;
 use secrecy::ExposeSecret;
@@ -25,6 +26,8 @@ use crate::config::Config;
 
 /// Where a running server leaves the address of its private PostgreSQL for commands that come along.
 const ADDRESS_FILE: &str = "postgres-url";
+/// The file in the data directory that holds the secret key.
+const KEY_FILE: &str = "secret.key";
 
 /// Annals, put together: what handlers, workers and commands work with.
 pub struct Annals {
@@ -34,6 +37,8 @@ pub struct Annals {
     pub database: Database,
     /// Signs and checks access tokens.
     pub access_tokens: AccessTokens,
+    /// What journals are signed with.
+    pub notary_key: NotaryKey,
     /// Tells of journals that have grown.
     pub growth: Growth,
     /// What mails are sent with.
@@ -121,8 +126,21 @@ impl Annals {
             public_url: config.public_url(),
         });
         let access_tokens = AccessTokens::new(key.derive("access tokens"));
-        Ok(Arc::new(Self { app, database, access_tokens, growth, office, redis, config }))
+        let notary_key = notary_key_of(&key);
+        Ok(Arc::new(Self { app, database, access_tokens, notary_key, growth, office, redis, config }))
     }
+}
+
+/// The key that journals are signed with, for commands that only look: none is made.
+pub fn known_notary_key(config: &Config) -> anyhow::Result<NotaryKey> {
+    let file = config.data_dir.join(KEY_FILE);
+    let is_known = config.secret_key.is_some() || file.exists();
+    anyhow::ensure!(is_known, "no key is configured, and there is none in {}; give --key", file.display());
+    Ok(notary_key_of(&master_key(config)?))
+}
+
+fn notary_key_of(key: &MasterKey) -> NotaryKey {
+    NotaryKey::of_seed(key.derive("journal checkpoints"))
 }
 
 fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
@@ -130,7 +148,7 @@ fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
         return Ok(MasterKey::parse(key.expose_secret())?);
     }
     std::fs::create_dir_all(&config.data_dir)?;
-    Ok(MasterKey::load_or_make(&config.data_dir.join("secret.key"))?)
+    Ok(MasterKey::load_or_make(&config.data_dir.join(KEY_FILE))?)
 }
 
 fn mailer(config: &Config) -> anyhow::Result<Arc<dyn Mailer>> {

@@ -9,6 +9,11 @@ pub mod jobs;
 pub mod journal;
 pub mod tenant_tx;
 
+// Proofs that a journal is what it was.
+pub mod examiner;
+pub mod export;
+pub mod notary;
+
 // Secrets and sign-in.
 pub mod access_tokens;
 pub mod argon2_passwords;

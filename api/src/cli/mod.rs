@@ -2,10 +2,13 @@
 
 mod admin;
 mod demo;
+mod export;
 mod import;
 mod migrate;
+mod progress;
 mod rebuild;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -43,6 +46,10 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     /// Bring the events of another cqrs-es system into a tenant's journal.
     Import(import::ImportArgs),
+    /// Write a tenant's signed journal to a file.
+    Export(export::ExportArgs),
+    /// Check that journals are what was signed, with nothing to trust but a public key.
+    Verify(verify::VerifyArgs),
     /// Manage the installation's administrators.
     Admin(admin::AdminArgs),
     /// Send tracked events from a file in Segment's format.
@@ -58,6 +65,8 @@ impl Command {
             Self::Migrate
             | Self::Rebuild(_)
             | Self::Import(_)
+            | Self::Export(_)
+            | Self::Verify(_)
             | Self::Admin(_)
             | Self::Track(_)
             | Self::Openapi => Reader::Person,
@@ -75,6 +84,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match command {
             Command::Track(args) => return Ok(track::run(args).await),
+            Command::Verify(args) => return Ok(verify::run(args).await),
             Command::Openapi => serve::print_openapi()?,
             command => {
                 let config = Config::load()?;
@@ -86,8 +96,9 @@ pub fn main() -> ExitCode {
                     Command::Migrate => migrate::run(config).await?,
                     Command::Rebuild(args) => rebuild::run(config, args).await?,
                     Command::Import(args) => import::run(config, args).await?,
+                    Command::Export(args) => export::run(config, args).await?,
                     Command::Admin(args) => admin::run(config, args).await?,
-                    Command::Track(_) | Command::Openapi => {}
+                    Command::Track(_) | Command::Verify(_) | Command::Openapi => {}
                 }
             }
         }

@@ -26,6 +26,9 @@ mod quotas;
 mod tracking;
 mod usage;
 
+// What proves that it is what it was.
+mod journal;
+
 // What holds for every route.
 mod access_matrix;
 mod errors;

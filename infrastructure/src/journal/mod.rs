@@ -8,6 +8,7 @@
 // Readers.
 mod load;
 mod read;
+pub mod stored;
 
 // One tenant's writer.
 mod firsts;
