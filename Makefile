@@ -5,7 +5,7 @@ export SQLX_OFFLINE := true
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench sqlx sqlx-check
+.PHONY: help run test failures lint bench sqlx sqlx-check
 
 help: ## shows this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,11 @@ test: ## runs every test against a private PostgreSQL and a private Redis made f
 	@scripts/install-postgres
 	@scripts/install-redis
 	@scripts/test
+
+failures: ## kills, freezes and cuts off servers and PostgreSQL at work: `make failures ROUNDS=50 SEED=7`
+	@scripts/install-postgres
+	FAILURES_ROUNDS=$${ROUNDS:-50} FAILURES_SEED=$${SEED:-$$(date +%s)} \
+		$(CARGO) test -p api --all-features --test failures -- --nocapture
 
 lint: ## formatting, clippy and documentation, with every warning an error
 	$(CARGO) fmt --all --check

@@ -22,6 +22,7 @@ mod tenants;
 mod api_keys;
 mod projections;
 mod quotas;
+mod readers;
 mod tracking;
 mod usage;
 
