@@ -1,4 +1,4 @@
-//! A PostgreSQL of the test's own, which can be stopped as if the power had gone.
+//! A PostgreSQL of one's own, with settings of one's own, which can be stopped as if it had crashed.
 
 use std::{
     fs::{self, File, Permissions},
@@ -20,15 +20,10 @@ use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 /// How long it may take to start, recovery included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Nothing waits for the disk, because no test pulls the plug of the machine; all else is as in production: a commit
-/// that was acknowledged is in the log, and what an immediate stop leaves is recovered from there.
+/// What holds for every cluster.
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
-    "fsync=off",
-    "synchronous_commit=on",
-    "full_page_writes=on",
     "max_connections=100",
-    "shared_buffers=64MB",
     "wal_level=minimal",
     "max_wal_senders=0",
     "timezone=UTC",
@@ -43,12 +38,13 @@ pub(crate) struct Cluster {
     directory: PathBuf,
     programs: PathBuf,
     account: Option<User>,
+    settings: Vec<String>,
     postmaster: Child,
 }
 
 impl Cluster {
-    /// Makes one in a directory and starts it.
-    pub(crate) async fn start(directory: &Path) -> Self {
+    /// Starts the one in a directory with some settings; makes it, if there is none.
+    pub(crate) async fn start(directory: &Path, settings: Vec<String>) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/find-postgres");
         let found = Command::new(script).output().unwrap();
         assert!(found.status.success(), "no PostgreSQL server programs; scripts/install-postgres gets them");
@@ -57,32 +53,18 @@ impl Cluster {
         let named = |name| User::from_name(name).unwrap();
         let account = if geteuid().is_root() { named("postgres").or_else(|| named("nobody")) } else { None };
         let directory = directory.join("postgres");
-        fs::create_dir(&directory).unwrap();
-        fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
-        if let Some(account) = &account {
-            chown(&directory, Some(account.uid.as_raw()), Some(account.gid.as_raw())).unwrap();
+        let is_new = !directory.exists();
+        if is_new {
+            make(&programs, &directory, account.as_ref());
         }
-        let mut initdb = command(&programs, "initdb", &directory, account.as_ref());
-        initdb.args([
-            "--username",
-            "annals",
-            "--auth",
-            "trust",
-            "--encoding",
-            "UTF8",
-            "--no-locale",
-            "--no-sync",
-        ]);
-        let made = initdb.output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let postmaster = postmaster(&programs, &directory, account.as_ref());
-        let cluster = Self { directory, programs, account, postmaster };
+        let postmaster = postmaster(&programs, &directory, account.as_ref(), &settings);
+        let cluster = Self { directory, programs, account, settings, postmaster };
         cluster.wait_until_ready().await;
-        let create = format!("CREATE DATABASE {DATABASE}");
-        sqlx::query(sqlx::AssertSqlSafe(create))
-            .execute(&mut cluster.connect("postgres").await)
-            .await
-            .unwrap();
+        if is_new {
+            let create = format!("CREATE DATABASE {DATABASE}");
+            let mut owner = cluster.connect("postgres").await;
+            sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut owner).await.unwrap();
+        }
         cluster
     }
 
@@ -110,7 +92,7 @@ impl Cluster {
     pub(crate) fn restart_immediately(&mut self) {
         signal(&self.postmaster, Signal::SIGQUIT);
         self.postmaster.wait().unwrap();
-        self.postmaster = postmaster(&self.programs, &self.directory, self.account.as_ref());
+        self.postmaster = postmaster(&self.programs, &self.directory, self.account.as_ref(), &self.settings);
     }
 
     /// Waits until it answers.
@@ -130,10 +112,31 @@ impl Drop for Cluster {
     }
 }
 
-fn postmaster(programs: &Path, directory: &Path, account: Option<&User>) -> Child {
+fn make(programs: &Path, directory: &Path, account: Option<&User>) {
+    fs::create_dir(directory).unwrap();
+    fs::set_permissions(directory, Permissions::from_mode(0o700)).unwrap();
+    if let Some(account) = account {
+        chown(directory, Some(account.uid.as_raw()), Some(account.gid.as_raw())).unwrap();
+    }
+    let mut initdb = command(programs, "initdb", directory, account);
+    initdb.args([
+        "--username",
+        "annals",
+        "--auth",
+        "trust",
+        "--encoding",
+        "UTF8",
+        "--no-locale",
+        "--no-sync",
+    ]);
+    let made = initdb.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+fn postmaster(programs: &Path, directory: &Path, account: Option<&User>, settings: &[String]) -> Child {
     let log = File::options().create(true).append(true).open(directory.with_extension("log")).unwrap();
     let mut postgres = command(programs, "postgres", directory, account);
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().copied().chain(settings.iter().map(String::as_str)) {
         postgres.arg("-c").arg(setting);
     }
     postgres.arg("-c").arg(format!("unix_socket_directories={}", directory.display()));

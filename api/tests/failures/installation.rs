@@ -21,6 +21,11 @@ use crate::{
 /// Access tokens are good for a quarter of an hour; they are renewed well before.
 const TOKENS_LAST: Duration = Duration::from_secs(8 * 60);
 
+/// Nothing waits for the disk, because no test pulls the plug of the machine; all else is as in production: a commit
+/// that was acknowledged is in the log, and what an immediate stop leaves is recovered from there.
+const SETTINGS: [&str; 4] =
+    ["fsync=off", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=64MB"];
+
 /// All of it. Dropping it stops it, servers first.
 pub(crate) struct Installation {
     pub(crate) world: Arc<World>,
@@ -39,7 +44,7 @@ impl Installation {
         let prefix = format!("annals-failures-{seed}-");
         let directory =
             tempfile::Builder::new().prefix(&prefix).permissions(passable).tempdir_in("/tmp").unwrap();
-        let cluster = Cluster::start(directory.path()).await;
+        let cluster = Cluster::start(directory.path(), SETTINGS.map(str::to_owned).to_vec()).await;
         let proxy = Proxy::start(&cluster.socket()).await;
         let database = format!("postgres://annals@{}/{DATABASE}?sslmode=disable", proxy.address);
         let start = |index| Node::start(&directory.path().join(format!("server-{index}")), database.clone());
