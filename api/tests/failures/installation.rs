@@ -3,8 +3,9 @@
 use std::{
     fs::{Permissions, read_to_string},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::Path,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -117,10 +118,16 @@ impl Installation {
         self.nodes.iter().map(log).flat_map(panics).collect()
     }
 
-    /// Leaves all files where they are when it is dropped.
-    pub(crate) fn keep(&mut self) -> PathBuf {
-        self.directory.disable_cleanup(true);
-        self.directory.path().to_owned()
+    /// Where all files are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        // Whoever looks into a failure needs the journals and the logs.
+        self.directory.disable_cleanup(thread::panicking());
     }
 }
 

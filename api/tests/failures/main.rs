@@ -47,10 +47,10 @@ const RECOVERY: Duration = Duration::from_secs(90);
 async fn nothing_acknowledged_is_lost_nothing_is_done_by_halves_and_no_limit_is_passed() {
     let (rounds, seed) = (number("FAILURES_ROUNDS", ROUNDS), number("FAILURES_SEED", SEED));
     say(format_args!("seed {seed}, {rounds} rounds"));
-    let mut installation = Installation::start(seed).await;
+    let mut installation = start(seed).await;
     for round in 1..=rounds {
         if round % ROUNDS_OF_AN_INSTALLATION == 0 {
-            installation = Installation::start(seed).await;
+            installation = start(seed).await;
         }
         let begun = Instant::now();
         let mut story = chaos::Story::new(seed, round);
@@ -67,11 +67,15 @@ async fn nothing_acknowledged_is_lost_nothing_is_done_by_halves_and_no_limit_is_
         let summary = installation.world.ledger.summary();
         say(format_args!("round {round}: {:.1?}, {story}\n    {summary}", begun.elapsed()));
         if !problems.is_empty() {
-            let directory = installation.keep();
+            let directory = installation.directory();
             let told = problems.join("\n");
             panic!("seed {seed}, round {round}; all is kept in {}\n{story:#}{told}", directory.display());
         }
     }
+}
+
+async fn start(seed: u64) -> Installation {
+    tokio::time::timeout(RECOVERY, Installation::start(seed)).await.expect("an installation starts in time")
 }
 
 fn number(variable: &str, otherwise: u64) -> u64 {
