@@ -117,10 +117,10 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         sites.push(Site::open(&directory.join(name), extent, &args.settings).await?.park());
     }
     let mut report = Report::new(sites.iter().map(Parked::extent).collect(), &args.settings);
-    for number in 0..args.turns {
+    for _ in 0..args.turns {
         for (index, parked) in sites.iter_mut().enumerate() {
             let site = parked.unpark();
-            for turn in turn::take(site, number, Duration::from_secs(seconds)).await? {
+            for turn in turn::take(site, Duration::from_secs(seconds)).await? {
                 report.add(index, turn);
             }
             parked.freeze();

@@ -36,7 +36,9 @@ pub(super) struct Measured {
 }
 
 /// Single commands and batches, each right after a checkpoint and then once more, when most pages have been touched.
-pub(super) async fn take(site: &mut Site, number: usize, time: Duration) -> anyhow::Result<Vec<Measured>> {
+pub(super) async fn take(site: &mut Site, time: Duration) -> anyhow::Result<Vec<Measured>> {
+    // Messages that an earlier run has not sent to an installation that was kept.
+    let number = chrono::Utc::now().timestamp_micros();
     let bearer = site.sign_in().await?;
     let mut owner = site.connect().await;
     commands(site, &bearer, time / 4).await?;
