@@ -35,3 +35,4 @@ mod openapi;
 // The binary, and how it is built.
 mod architecture;
 mod processes;
+mod servers;
