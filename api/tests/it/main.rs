@@ -23,6 +23,7 @@ mod api_keys;
 mod import;
 mod projections;
 mod quotas;
+mod readers;
 mod tracking;
 mod usage;
 
@@ -38,3 +39,4 @@ mod openapi;
 // The binary, and how it is built.
 mod architecture;
 mod processes;
+mod servers;
