@@ -19,6 +19,8 @@ const BECOME_APPLICATION: &str = "
     SET idle_in_transaction_session_timeout = '60s';
     SET client_min_messages = 'warning'";
 
+/// How many prepared statements a connection keeps: more than there are.
+const STATEMENTS: usize = 512;
 /// How long a connection that nobody uses is trusted to work.
 const TRUSTED: Duration = Duration::from_secs(1);
 
@@ -65,7 +67,7 @@ impl Database {
                     if used.idle_for < TRUSTED { Ok(true) } else { connection.ping().await.map(|()| true) }
                 })
             })
-            .connect_with(options.clone())
+            .connect_with(options.clone().statement_cache_capacity(STATEMENTS))
             .await
             .map_err(DatabaseError::Connect)?;
         Ok(Self { pool, options })

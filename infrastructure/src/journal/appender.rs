@@ -20,7 +20,7 @@ use super::Head;
 use crate::database::Database;
 
 /// How many calls with small appends are under way at once.
-const CALLS: usize = 2;
+const CALLS: usize = 1;
 /// How many tenants share a call.
 const TENANTS: usize = 64;
 /// How many events an append may have to share a call.

@@ -11,7 +11,6 @@ use std::{
 
 use application::{journal::StreamRequest, loaded::Loaded};
 use domain::recorded_event::StreamId;
-use uuid::Uuid;
 
 use super::Head;
 
@@ -33,7 +32,7 @@ pub(super) struct Budget(AtomicUsize);
 pub(super) struct Memory {
     budget: Arc<Budget>,
     head: Head,
-    streams: HashMap<Uuid, Remembered>,
+    streams: HashMap<StreamId, Remembered>,
     bytes: usize,
     /// When `head` was last known to be the journal's.
     confirmed: Option<Instant>,
@@ -65,7 +64,7 @@ impl Memory {
     /// The stream as it was at [`Self::head`].
     pub(super) fn get(&mut self, stream: &StreamId) -> Option<Loaded> {
         self.uses += 1;
-        let remembered = self.streams.get_mut(&stream.id)?;
+        let remembered = self.streams.get_mut(stream)?;
         remembered.last_use = self.uses;
         Some(remembered.loaded.clone())
     }
@@ -112,9 +111,9 @@ impl Memory {
 
     fn insert(&mut self, loaded: Loaded) {
         self.uses += 1;
-        let (id, bytes) = (loaded.stream().id, loaded.bytes());
+        let (stream, bytes) = (loaded.stream().clone(), loaded.bytes());
         self.bytes += bytes;
-        let before = self.streams.insert(id, Remembered { loaded, last_use: self.uses });
+        let before = self.streams.insert(stream, Remembered { loaded, last_use: self.uses });
         let freed = before.map_or(0, |before| before.loaded.bytes());
         self.bytes -= freed;
         self.budget.0.fetch_add(bytes, Ordering::Relaxed);
@@ -152,6 +151,7 @@ impl Drop for Memory {
 mod tests {
     use application::journal::History;
     use chrono::DateTime;
+    use uuid::Uuid;
 
     use super::*;
 

@@ -25,9 +25,21 @@ const EVENTS: usize = 5_000;
 /// What a round starts from: the journal's end, and the streams of its commands as of then.
 pub(super) struct Start {
     pub(super) head: Head,
-    pub(super) streams: HashMap<Uuid, Loaded>,
+    pub(super) streams: HashMap<StreamId, Loaded>,
     /// Streams that could be begun, but are known to exist.
     pub(super) existing: HashSet<Uuid>,
+    /// Whether the others are known not to.
+    pub(super) others: Others,
+}
+
+/// What is known of streams that could be begun and are not known to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// They do not exist.
+    Absent,
+    /// Nobody has looked. That they don't exist is proved by beginning them; a decision that relied on it and did not
+    /// has to be made again.
+    Assumed,
 }
 
 /// Commands, one decided on what the other left behind.
@@ -37,7 +49,7 @@ pub(super) struct Round {
     /// Where it ends with what was decided.
     pub(super) head: Head,
     /// The streams, with what was decided.
-    pub(super) streams: HashMap<Uuid, Loaded>,
+    pub(super) streams: HashMap<StreamId, Loaded>,
     /// The streams that were begun.
     pub(super) firsts: Vec<Uuid>,
     /// What each command came to, in order.
@@ -48,6 +60,8 @@ pub(super) struct Round {
     pub(super) own: Option<Changes>,
     /// Snapshots that are due.
     pub(super) snapshots: Vec<(StreamId, Snapshot)>,
+    /// Whether the next command can only be decided after a look at which streams exist.
+    pub(super) wants_look: bool,
 }
 
 /// What a command came to.
@@ -73,7 +87,7 @@ impl Round {
         take: Take,
         now: DateTime<Utc>,
     ) -> Self {
-        let Start { head: after, streams, mut existing } = start;
+        let Start { head: after, streams, mut existing, others } = start;
         let recorded_at = now.max(after.recorded_at);
         let mut round = Self {
             after,
@@ -84,10 +98,16 @@ impl Round {
             recordings: Vec::new(),
             own: None,
             snapshots: Vec::new(),
+            wants_look: false,
         };
         while round.own.is_none() && round.events() < EVENTS {
             let Some(queued) = waiting.pop_front() else { break };
             let (work, decision) = round.ask(&queued, &existing, now);
+            if others == Others::Assumed && !queued.command.firsts.iter().all(|id| work.exists(*id)) {
+                round.wants_look = true;
+                waiting.push_front(queued);
+                break;
+            }
             let answer = match decision {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -107,7 +127,7 @@ impl Round {
                     continue;
                 }
             };
-            round.streams.extend(loaded.map(|loaded| (loaded.stream().id, loaded)));
+            round.streams.extend(loaded.map(|loaded| (loaded.stream().clone(), loaded)));
             existing.extend(changes.firsts.iter().copied());
             round.record(&queued, changes, metadata, recorded_at);
             round.decided.push(Decided { queued, outcome: Ok(answer) });
@@ -122,8 +142,7 @@ impl Round {
         now: DateTime<Utc>,
     ) -> (Work, Result<Answer, Error>) {
         let command = &queued.command;
-        let streams =
-            command.streams.iter().filter_map(|request| self.streams.get(&request.stream.id).cloned());
+        let streams = command.streams.iter().filter_map(|request| self.streams.get(&request.stream).cloned());
         let existing = command.firsts.iter().filter(|id| existing.contains(id)).copied();
         let mut work = Work::new(now, streams.collect(), existing.collect());
         let decision = (command.decide)(&mut work);

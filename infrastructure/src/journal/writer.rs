@@ -19,7 +19,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use domain::ids::TenantId;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::timeout,
 };
 use uuid::Uuid;
@@ -30,7 +30,7 @@ use super::{
     firsts::Firsts,
     load::{Loading, load},
     memory::Memory,
-    round::{Round, Start, Take},
+    round::{Others, Round, Start, Take},
     writers::Writers,
 };
 use crate::{
@@ -65,12 +65,14 @@ pub(super) struct Desk {
 pub(super) struct Queued {
     pub(super) command: Command,
     pub(super) reply: oneshot::Sender<Result<Committed, Error>>,
+    /// Its place in the line, free when it has been told.
+    pub(super) _place: OwnedSemaphorePermit,
 }
 
 /// The writer of one tenant.
 pub(super) struct Writer {
     tenant: TenantId,
-    commands: mpsc::Receiver<Queued>,
+    commands: mpsc::UnboundedReceiver<Queued>,
     memory: Arc<Mutex<Memory>>,
     firsts: Firsts,
     desk: Arc<Desk>,
@@ -91,7 +93,7 @@ enum Setback {
 impl Writer {
     pub(super) fn new(
         tenant: TenantId,
-        commands: mpsc::Receiver<Queued>,
+        commands: mpsc::UnboundedReceiver<Queued>,
         memory: Arc<Mutex<Memory>>,
         desk: Arc<Desk>,
     ) -> Self {
@@ -169,6 +171,9 @@ impl Writer {
             let loading = self.load(&missing, &firsts).await?;
             let outdated = !is_fresh && loading.head != remembered_at;
             self.take_in(&mut start, loading);
+            if unsure {
+                start.others = Others::Absent;
+            }
             if outdated {
                 // What was remembered is of another time than what was read: another process has written.
                 self.shared_until = Some(Instant::now() + SHARED);
@@ -176,8 +181,11 @@ impl Writer {
             }
         }
         let round = Round::decide(start, waiting, Take::Sharing, self.now());
+        if round.wants_look {
+            self.suspicious_until = Some(Instant::now() + SUSPICIOUS);
+        }
         if round.decided.is_empty() {
-            return self.commit_locked(waiting).await;
+            return if round.wants_look { Ok(()) } else { self.commit_locked(waiting).await };
         }
         if round.events() == 0 && is_fresh && round.witnesses().is_empty() {
             self.settle(round);
@@ -229,6 +237,7 @@ impl Writer {
         let Known { mut start, missing } = self.remembered(waiting);
         let firsts = firsts(waiting);
         start.head = head;
+        start.others = Others::Absent;
         if !missing.is_empty() || !firsts.is_empty() {
             let loading = load(&mut tx, self.tenant, &missing, &firsts).await?;
             self.take_in(&mut start, loading);
@@ -268,13 +277,14 @@ impl Writer {
         let (mut found, mut missing) = (HashMap::new(), Vec::new());
         for request in streams(waiting) {
             match memory.get(&request.stream) {
-                Some(loaded) => drop(found.insert(request.stream.id, loaded)),
+                Some(loaded) => drop(found.insert(request.stream.clone(), loaded)),
                 None => missing.push(request.clone()),
             }
         }
         let begun = waiting.iter().flat_map(|queued| queued.command.firsts.iter());
         let existing = begun.filter(|id| self.firsts.contains(id)).copied().collect();
-        Known { start: Start { head: memory.head(), streams: found, existing }, missing }
+        let others = Others::Assumed;
+        Known { start: Start { head: memory.head(), streams: found, existing, others }, missing }
     }
 
     /// Takes in what was read, for now and for later.
@@ -284,7 +294,7 @@ impl Writer {
         start.existing.extend(existing);
         let loaded: Vec<Loaded> = histories.into_iter().map(Loaded::from).collect();
         self.memory().learn(head, loaded.iter().cloned());
-        start.streams.extend(loaded.into_iter().map(|loaded| (loaded.stream().id, loaded)));
+        start.streams.extend(loaded.into_iter().map(|loaded| (loaded.stream().clone(), loaded)));
     }
 
     /// Remembers a round that is committed, and tells everybody.

@@ -7,7 +7,7 @@ use std::{
 
 use application::{error::Error, journal::Committed};
 use domain::ids::TenantId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     memory::{Budget, Memory},
@@ -26,7 +26,9 @@ pub(super) struct Writers {
 
 /// The way to a writer.
 struct Entrance {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::UnboundedSender<Queued>,
+    /// As many as commands may wait.
+    places: Arc<Semaphore>,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -48,15 +50,11 @@ impl Writers {
     ) -> Result<Committed, Error> {
         let (reply, answer) = oneshot::channel();
         let tenant = command.ctx.tenant;
-        let entered =
-            self.with_entrance(tenant, |entrance| entrance.queue.try_send(Queued { command, reply }));
-        match entered {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                return Err(Error::internal("the tenant's writer has failed"));
-            }
-        }
+        self.with_entrance(tenant, |entrance| {
+            let place = Arc::clone(&entrance.places).try_acquire_owned().map_err(|_| Error::Overloaded)?;
+            let queued = Queued { command, reply, _place: place };
+            entrance.queue.send(queued).map_err(|_| Error::internal("the tenant's writer has failed"))
+        })?;
         answer.await.map_err(|_| Error::internal("the tenant's writer has failed"))?
     }
 
@@ -77,15 +75,15 @@ impl Writers {
     }
 
     fn begin(self: &Arc<Self>, tenant: TenantId) -> Entrance {
-        let (queue, commands) = mpsc::channel(WAITING);
+        let (queue, commands) = mpsc::unbounded_channel();
         let memory = Arc::new(Mutex::new(Memory::new(Arc::clone(&self.budget))));
         let writer = Writer::new(tenant, commands, Arc::clone(&memory), Arc::clone(&self.desk));
         self.desk.runtime.spawn(writer.run(Arc::downgrade(self)));
-        Entrance { queue, memory }
+        Entrance { queue, places: Arc::new(Semaphore::new(WAITING)), memory }
     }
 
     /// Lets an idle writer go; not if a command has come meanwhile.
-    pub(super) fn dismiss(&self, tenant: TenantId, commands: &mpsc::Receiver<Queued>) -> bool {
+    pub(super) fn dismiss(&self, tenant: TenantId, commands: &mpsc::UnboundedReceiver<Queued>) -> bool {
         let mut writers = self.writers();
         let idle = commands.is_empty();
         if idle {

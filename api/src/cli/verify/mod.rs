@@ -22,7 +22,9 @@ use infrastructure::{
 ///
 /// With a FILE from `annals export` or the API, this needs nothing but the public key, and no network:
 ///
-///     annals verify journal.ndjson --key annals-0123456789abcdef+01234567+AQ…
+/// ```text
+/// annals verify journal.ndjson --key annals-0123456789abcdef+01234567+AQ…
+/// ```
 ///
 /// With --database, it checks the journals in the database against what was signed, and so finds what was changed behind
 /// the server's back.

@@ -66,5 +66,5 @@ fn of_tenant(tenant: TenantId, events: &[RecordedEvent]) -> Vec<String> {
 }
 
 fn apply<A: Aggregate<Event: Facts>>(aggregate: &mut A, event: &RecordedEvent) {
-    aggregate.apply(A::Event::decode(&event.event_type, &event.payload).unwrap());
+    aggregate.apply(event.decode::<A::Event>().unwrap());
 }
