@@ -1,6 +1,6 @@
 //! The projector: feeds journals to projections.
 //!
-//! Tenants get their turns one after the other, a few at once; a turn is a [visit](crate::visit), which takes in a
+//! Tenants get their turns one after the other, a few at once; a turn is a `visit`, which takes in a
 //! batch in one transaction with the checkpoints, so its effects are there exactly once, whatever dies when. Hints wake
 //! it; a poll finds what no hint told of.
 

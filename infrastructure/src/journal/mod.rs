@@ -2,8 +2,8 @@
 //!
 //! An append moves its tenant's head row and puts its events behind it, so positions are gapless and in commit order, and
 //! every event at or before the head is visible: a reader needs no gap detector. In this process each tenant's commands go
-//! through one [`writer`], which remembers the tenant's streams and commits what came meanwhile together; what the writers
-//! of several tenants want appended shares commits in turn ([`appender`]).
+//! through one `writer`, which remembers the tenant's streams and commits what came meanwhile together; what the writers
+//! of several tenants want appended shares commits in turn (`appender`).
 
 // Readers.
 mod load;
