@@ -8,6 +8,7 @@ use std::{
 use application::{app::App, limits::Limits, mail::Mailer, tokens::Tokens};
 use infrastructure::{
     access_tokens::AccessTokens,
+    answer_seals::AnswerSeals,
     argon2_passwords::Argon2Passwords,
     database::{self, Database},
     embedded_postgres::{EmbeddedPostgres, EmbeddedPostgresError, EmbeddedPostgresSettings},
@@ -34,6 +35,8 @@ pub struct Annals {
     pub database: Database,
     /// Signs and checks access tokens.
     pub access_tokens: AccessTokens,
+    /// Makes answers that are kept unreadable.
+    pub answer_seals: AnswerSeals,
     /// Tells of journals that have grown.
     pub growth: Growth,
     /// What mails are sent with.
@@ -113,6 +116,7 @@ impl Annals {
             passwords: Arc::new(Argon2Passwords::new()?),
             limits,
             tokens: Arc::new(Tokens::new(key.derive("tokens"))),
+            once: None,
         };
         let office = Arc::new(MailOffice {
             journal: Arc::clone(&app.journal),
@@ -121,7 +125,8 @@ impl Annals {
             public_url: config.public_url(),
         });
         let access_tokens = AccessTokens::new(key.derive("access tokens"));
-        Ok(Arc::new(Self { app, database, access_tokens, growth, office, redis, config }))
+        let answer_seals = AnswerSeals::new(key.derive("kept answers"));
+        Ok(Arc::new(Self { app, database, access_tokens, answer_seals, growth, office, redis, config }))
     }
 }
 

@@ -7,10 +7,12 @@ pub mod growth;
 pub mod growth_channel;
 pub mod jobs;
 pub mod journal;
+pub mod kept_answers;
 pub mod tenant_tx;
 
 // Secrets and sign-in.
 pub mod access_tokens;
+pub mod answer_seals;
 pub mod argon2_passwords;
 pub mod keys;
 

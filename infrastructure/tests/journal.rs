@@ -55,7 +55,7 @@ fn command(
     decide: impl Fn(&mut Work) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Command {
     let decide = Arc::new(move |work: &mut Work| decide(work).map(|()| Box::new(()) as Answer));
-    Command { ctx, streams: vec![stream], firsts: Arc::from([]), decide }
+    Command { ctx, streams: vec![stream], firsts: Arc::from([]), decide, once: None }
 }
 
 fn create(work: &mut Work, workspace_id: WorkspaceId) -> Result<(), Error> {
@@ -128,7 +128,12 @@ async fn read_workspace(journal: &PgJournal, ctx: &Ctx, id: WorkspaceId) -> (Str
 }
 
 /// Waits until so many events are read of a workspace: a snapshot is kept a moment after the commit.
-async fn read_after_snapshot(journal: &PgJournal, ctx: &Ctx, id: WorkspaceId, events: usize) -> (String, u64) {
+async fn read_after_snapshot(
+    journal: &PgJournal,
+    ctx: &Ctx,
+    id: WorkspaceId,
+    events: usize,
+) -> (String, u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let (name, sequence, read) = read_workspace(journal, ctx, id).await;
@@ -292,7 +297,15 @@ async fn without_a_tenant_nothing_is_seen_and_with_one_only_its_own() {
     create_workspace(&fixture.journal, &ctx(one), WorkspaceId::random()).await.unwrap();
     let mut connection = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
     connection.execute("SET ROLE annals_app").await.unwrap();
-    for table in ["events", "journal_heads", "claims", "secrets", "snapshots", "projection_checkpoints"] {
+    for table in [
+        "events",
+        "journal_heads",
+        "claims",
+        "secrets",
+        "snapshots",
+        "kept_answers",
+        "projection_checkpoints",
+    ] {
         let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         let seen: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
         assert_eq!(seen, 0, "{table}");

@@ -133,7 +133,7 @@ impl Fixture {
         };
         let ctx = Ctx::system(self.tenant, Utc::now());
         let firsts = Arc::from([workspace_id.uuid()]);
-        let command = Command { ctx, streams: vec![], firsts, decide: Arc::new(decide) };
+        let command = Command { ctx, streams: vec![], firsts, decide: Arc::new(decide), once: None };
         self.journal.transact(command).await.unwrap().recording.position()
     }
 

@@ -42,7 +42,8 @@ pub(super) async fn load(
     let unreadable: Vec<Uuid> = requests
         .iter()
         .filter(|request| {
-            let snapshot = found.histories.get(&request.stream.id).and_then(|history| history.snapshot.as_ref());
+            let snapshot =
+                found.histories.get(&request.stream.id).and_then(|history| history.snapshot.as_ref());
             snapshot.is_some_and(|snapshot| !(request.reads)(&snapshot.state))
         })
         .map(|request| request.stream.id)
