@@ -19,6 +19,7 @@ use api::{
     routes, work,
 };
 use infrastructure::{database, test_postgres::TestDatabase};
+use secrecy::ExposeSecret;
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -54,11 +55,13 @@ pub(crate) struct Setup {
     pub(crate) redis_url: Option<String>,
     /// Whether projections are fed and jobs are done.
     pub(crate) workers: bool,
+    /// The installation's secret; one of its own if none is given.
+    pub(crate) secret_key: Option<String>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { database_url: None, redis_url: None, workers: true }
+        Self { database_url: None, redis_url: None, workers: true, secret_key: None }
     }
 }
 
@@ -96,7 +99,7 @@ impl TestApp {
             redis_url: setup.redis_url.map(Into::into),
             smtp_url: None,
             mail_from: "Annals <annals@localhost>".to_owned(),
-            secret_key: None,
+            secret_key: setup.secret_key.map(Into::into),
         };
         let stop = CancellationToken::new();
         let workers = (stop.child_token(), CancellationToken::new());
@@ -125,6 +128,11 @@ impl TestApp {
     /// The superuser's own connection, past every policy.
     pub(crate) async fn superuser(&self) -> PgConnection {
         self.owner.connect().await.unwrap()
+    }
+
+    /// Where the database is, for another server on it.
+    pub(crate) fn database_url(&self) -> String {
+        self.annals.config.database_url.as_ref().unwrap().expose_secret().to_owned()
     }
 
     /// Stops feeding projections and doing jobs, while requests are answered on.
