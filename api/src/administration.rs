@@ -1,13 +1,14 @@
 //! For administrators of the installation.
 
-use actix_web::{get, post, web};
-use application::administration;
+use actix_web::{HttpResponse, get, post, web};
+use application::{administration, app::App, once::Commit};
 use domain::{
-    ids::TenantId,
+    ids::{JobId, TenantId},
     invalid::Invalid,
     plan::{Plan, Terms},
     text::Name,
 };
+use infrastructure::tenant_tx::TenantTx;
 use projections::{
     jobs::FailedJob,
     status::{TenantStatus, Which},
@@ -27,6 +28,7 @@ use crate::{
         problem::Problem,
         query::{Query, query},
     },
+    once::Once,
 };
 
 /// The most tracked events that can be agreed for a month.
@@ -105,38 +107,43 @@ async fn list_tenants(
 #[utoipa::path(tag = "admin", responses((status = 200, body = Data<TenantRow>)))]
 #[post("/v1/admin/tenants/{tenant}/freeze")]
 async fn freeze(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Administrator,
     ids: Ids<TenantId>,
     body: Json<Freezing>,
-) -> Result<Data<TenantRow>, Problem> {
-    let ctx = caller.of_tenant(ids.0);
-    let frozen = administration::freeze(&ctx, &annals.app, body.value.reason.to_string()).await?;
-    tenant(&annals, ids.0, frozen.position).await
+) -> Result<HttpResponse, Problem> {
+    let (ctx, Json { value, text }) = (caller.of_tenant(ids.0), body);
+    let run = async |app: &App| administration::freeze(&ctx, app, value.reason.to_string()).await;
+    once.of(&ctx, &text).answer(run, changed(&annals, ids.0).await?).await
 }
 
 /// Unfreeze a tenant.
 #[utoipa::path(tag = "admin", responses((status = 200, body = Data<TenantRow>)))]
 #[post("/v1/admin/tenants/{tenant}/unfreeze")]
 async fn unfreeze(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Administrator,
     ids: Ids<TenantId>,
-) -> Result<Data<TenantRow>, Problem> {
-    let unfrozen = administration::unfreeze(&caller.of_tenant(ids.0), &annals.app).await?;
-    tenant(&annals, ids.0, unfrozen.position).await
+) -> Result<HttpResponse, Problem> {
+    let ctx = caller.of_tenant(ids.0);
+    let run = async |app: &App| administration::unfreeze(&ctx, app).await;
+    once.of(&ctx, b"").answer(run, changed(&annals, ids.0).await?).await
 }
 
 /// Agree on a plan with a tenant, and on other limits than the plan's.
 #[utoipa::path(tag = "admin", responses((status = 200, body = Data<TenantRow>)))]
 #[post("/v1/admin/tenants/{tenant}/plan")]
 async fn set_plan(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Administrator,
     ids: Ids<TenantId>,
     body: Json<AgreedPlan>,
-) -> Result<Data<TenantRow>, Problem> {
-    let AgreedPlan { plan, events_per_month, seats } = body.value;
+) -> Result<HttpResponse, Problem> {
+    let (ctx, Json { value, text }) = (caller.of_tenant(ids.0), body);
+    let AgreedPlan { plan, events_per_month, seats } = value;
     if events_per_month.is_some_and(|events| events > MOST_EVENTS) {
         let rule = format!("must be at most {MOST_EVENTS}");
         return Err(Problem::field("/events_per_month", Invalid::new("out_of_range", rule)));
@@ -147,8 +154,8 @@ async fn set_plan(
         seats: seats.unwrap_or(usual.seats),
         ..usual
     };
-    let agreed = administration::set_terms(&caller.of_tenant(ids.0), &annals.app, terms).await?;
-    tenant(&annals, ids.0, agreed.position).await
+    let run = async |app: &App| administration::set_terms(&ctx, app, terms).await;
+    once.of(&ctx, &text).answer(run, changed(&annals, ids.0).await?).await
 }
 
 /// How far each projection of each tenant has come.
@@ -169,14 +176,18 @@ async fn list_projections(
 #[utoipa::path(tag = "admin", responses((status = 202, body = Data<QueuedJob>)))]
 #[post("/v1/admin/projections/{projection}/rebuild")]
 async fn rebuild(
+    once: Once,
     annals: web::Data<Annals>,
-    _: Administrator,
+    caller: Administrator,
     projection: Ids<String>,
     body: Json<RebuildRequest>,
-) -> Result<Data<QueuedJob>, Problem> {
-    let job_id =
-        projections::rebuild_job::queue(&annals.database, &projection.0, body.value.tenant_id).await?;
-    Ok(Data::accepted(QueuedJob { job_id: job_id.to_string(), status: "queued" }))
+) -> Result<HttpResponse, Problem> {
+    let (Ids(projection), Json { value, text }) = (projection, body);
+    let run = async |tx: &mut TenantTx| {
+        projections::rebuild_job::queue(&annals.database, tx, &projection, value.tenant_id).await
+    };
+    let queued = |job_id: &JobId| Data::accepted(QueuedJob { job_id: job_id.to_string(), status: "queued" });
+    once.of(&caller.ctx, &text).answer_in_tx(run, queued).await
 }
 
 /// Jobs whose last try has failed, those that have failed for good included.
@@ -192,8 +203,15 @@ async fn failed_jobs(
     Ok(listing.answer(page))
 }
 
-async fn tenant(annals: &Annals, tenant: TenantId, position: u64) -> Result<Data<TenantRow>, Problem> {
-    let row = projections::tenants::after_write(&annals.database, tenant, position).await?;
-    let sequence = row.sequence;
-    Ok(Data::new(row).at(position).sequence(sequence))
+/// What tells the tenant after a change: as the directory had it before, with what was committed.
+async fn changed(
+    annals: &Annals,
+    tenant: TenantId,
+) -> Result<impl Fn(&(), &Commit<'_>) -> Result<Data<TenantRow>, Problem> + use<>, Problem> {
+    let before = projections::tenants::before_write(&annals.database, tenant).await?;
+    Ok(move |(): &(), commit: &Commit<'_>| {
+        let row = projections::tenants::with(before.clone(), commit.recording)?;
+        let sequence = row.sequence;
+        Ok(Data::new(row).at(commit.position()).sequence(sequence))
+    })
 }

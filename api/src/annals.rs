@@ -8,6 +8,7 @@ use std::{
 use application::{app::App, limits::Limits, mail::Mailer, tokens::Tokens};
 use infrastructure::{
     access_tokens::AccessTokens,
+    answer_seals::AnswerSeals,
     argon2_passwords::Argon2Passwords,
     database::{self, Database},
     embedded_postgres::{EmbeddedPostgres, EmbeddedPostgresError, EmbeddedPostgresSettings},
@@ -39,6 +40,8 @@ pub struct Annals {
     pub access_tokens: AccessTokens,
     /// What journals are signed with.
     pub notary_key: NotaryKey,
+    /// Makes answers that are kept unreadable.
+    pub answer_seals: AnswerSeals,
     /// Tells of journals that have grown.
     pub growth: Growth,
     /// What mails are sent with.
@@ -118,6 +121,7 @@ impl Annals {
             passwords: Arc::new(Argon2Passwords::new()?),
             limits,
             tokens: Arc::new(Tokens::new(key.derive("tokens"))),
+            once: None,
         };
         let office = Arc::new(MailOffice {
             journal: Arc::clone(&app.journal),
@@ -127,7 +131,18 @@ impl Annals {
         });
         let access_tokens = AccessTokens::new(key.derive("access tokens"));
         let notary_key = notary_key_of(&key);
-        Ok(Arc::new(Self { app, database, access_tokens, notary_key, growth, office, redis, config }))
+        let answer_seals = AnswerSeals::new(key.derive("kept answers"));
+        Ok(Arc::new(Self {
+            app,
+            database,
+            access_tokens,
+            notary_key,
+            answer_seals,
+            growth,
+            office,
+            redis,
+            config,
+        }))
     }
 }
 

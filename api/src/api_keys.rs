@@ -1,9 +1,10 @@
 //! API keys of a project.
 
-use actix_web::{delete, get, post, web};
+use actix_web::{HttpResponse, delete, get, post, web};
 use application::{
     api_keys::{self, IssuedKey},
-    app::Written,
+    app::App,
+    once::Commit,
 };
 use domain::{
     ids::{ApiKeyId, ProjectId, TenantId},
@@ -27,6 +28,7 @@ use crate::{
         problem::Problem,
         query::Query,
     },
+    once::Once,
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -71,16 +73,18 @@ async fn list(
 #[utoipa::path(tag = "tenants", responses((status = 201, body = Data<NewSecret>)))]
 #[post("/v1/tenants/{tenant}/projects/{project}/api-keys")]
 async fn issue(
-    annals: web::Data<Annals>,
+    once: Once,
     member: Member,
     ids: Ids<(TenantId, ProjectId)>,
     body: Json<NewApiKey>,
-) -> Result<Data<NewSecret>, Problem> {
-    let Ids((tenant, project)) = ids;
-    let issued = api_keys::issue(&member.ctx, &annals.app, project, body.value.name).await?;
-    let location = format!("/v1/tenants/{tenant}/projects/{project}/api-keys/{}", issued.value.id);
-    let position = issued.position;
-    Ok(Data::created(with_secret(&annals, tenant, issued).await?, location).at(position))
+) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Ids((tenant, project)), Json { value, text }) = (member, ids, body);
+    let run = async |app: &App| api_keys::issue(&ctx, app, project, value.name).await;
+    let issued = move |issued: &IssuedKey, commit: &Commit<'_>| {
+        let location = format!("/v1/tenants/{tenant}/projects/{project}/api-keys/{}", issued.id);
+        Ok(Data::created(with_secret(issued, commit)?, location).at(commit.position()))
+    };
+    once.of(&ctx, &text).answer(run, issued).await
 }
 
 /// Revoke a key: it is refused from now on.
@@ -100,22 +104,19 @@ async fn revoke(
 #[utoipa::path(tag = "tenants", responses((status = 200, body = Data<NewSecret>)))]
 #[post("/v1/tenants/{tenant}/projects/{project}/api-keys/{key}/rotate")]
 async fn rotate(
-    annals: web::Data<Annals>,
+    once: Once,
     member: Member,
     ids: Ids<(TenantId, ProjectId, ApiKeyId)>,
-) -> Result<Data<NewSecret>, Problem> {
-    let Ids((tenant, project, key)) = ids;
-    let rotated = api_keys::rotate(&member.ctx, &annals.app, project, key).await?;
-    let position = rotated.position;
-    Ok(Data::new(with_secret(&annals, tenant, rotated).await?).at(position))
+) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Ids((_, project, key))) = (member, ids);
+    let run = async |app: &App| api_keys::rotate(&ctx, app, project, key).await;
+    let rotated = |rotated: &IssuedKey, commit: &Commit<'_>| {
+        Ok(Data::new(with_secret(rotated, commit)?).at(commit.position()))
+    };
+    once.of(&ctx, b"").showing(key).answer(run, rotated).await
 }
 
-async fn with_secret(
-    annals: &Annals,
-    tenant: TenantId,
-    issued: Written<IssuedKey>,
-) -> Result<NewSecret, Problem> {
-    let IssuedKey { id, secret } = issued.value;
-    let key = entity::of_stream::<ApiKeys>(&annals.database, tenant, id).await?;
-    Ok(NewSecret { key, secret })
+fn with_secret(issued: &IssuedKey, commit: &Commit<'_>) -> Result<NewSecret, Problem> {
+    let key = entity::of_commit::<ApiKeys>(commit, issued.id)?;
+    Ok(NewSecret { key, secret: issued.secret.clone() })
 }

@@ -14,6 +14,7 @@ pub mod fields;
 pub mod findings;
 pub mod from_json;
 pub mod from_text;
+pub mod idempotency_key;
 pub mod json_text;
 pub mod listing;
 pub mod min_position;
@@ -25,6 +26,7 @@ pub mod request_id;
 // What goes out.
 pub mod answer;
 pub mod rate_limit;
+pub mod reply;
 pub mod security_headers;
 
 // What is around every handler.

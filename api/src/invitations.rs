@@ -1,10 +1,15 @@
 //! Invitations to a tenant.
 
-use actix_web::{get, post, web};
-use application::invitations::{self, Invite};
+use actix_web::{HttpResponse, get, post, web};
+use application::{
+    app::{App, Written},
+    error::Error,
+    invitations::{self, Invite, Preview},
+    once::Commit,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    ids::{InvitationId, TenantId},
+    ids::{InvitationId, MemberId, TenantId},
     invalid::Invalid,
     permission::Role,
     text::Email,
@@ -28,6 +33,7 @@ use crate::{
         problem::Problem,
         query::{Query, query},
     },
+    once::{Once, Request},
 };
 
 /// How many days a link is good for, if nothing else is asked for.
@@ -125,18 +131,18 @@ async fn list(
 /// Invite an address. It gets a mail with a link.
 #[utoipa::path(tag = "members", responses((status = 201, body = Data<InvitationRow>)))]
 #[post("/v1/tenants/{tenant}/invitations")]
-async fn invite(
-    annals: web::Data<Annals>,
-    member: Member,
-    body: Json<NewInvitation>,
-) -> Result<Data<InvitationRow>, Problem> {
-    let Member { ctx } = member;
-    let NewInvitation { email, role, expires_in_days } = body.value;
-    let valid_for = valid_for(expires_in_days)?;
-    let written = invitations::invite(&ctx, &annals.app, Invite { email, role, valid_for }).await?;
-    let row = entity::of_commit::<Invitations, _>(&written, written.value)?;
-    let (location, sequence) = (format!("/v1/tenants/{}/invitations/{}", ctx.tenant, row.id), row.sequence);
-    Ok(Data::created(row, location).at(written.position).sequence(sequence))
+async fn invite(once: Once, member: Member, body: Json<NewInvitation>) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Json { value, text }) = (member, body);
+    let NewInvitation { email, role, expires_in_days } = value;
+    let (tenant, valid_for) = (ctx.tenant, valid_for(expires_in_days)?);
+    let run = async |app: &App| invitations::invite(&ctx, app, Invite { email, role, valid_for }).await;
+    let sent = move |id: &InvitationId, commit: &Commit<'_>| {
+        let row = entity::of_commit::<Invitations>(commit, *id)?;
+        let location = format!("/v1/tenants/{tenant}/invitations/{}", row.id);
+        let sequence = row.sequence;
+        Ok(Data::created(row, location).at(commit.position()).sequence(sequence))
+    };
+    once.of(&ctx, &text).answer(run, sent).await
 }
 
 /// One invitation.
@@ -159,82 +165,83 @@ async fn get(
 #[utoipa::path(tag = "members", responses((status = 200, body = Data<InvitationRow>)))]
 #[post("/v1/tenants/{tenant}/invitations/{invitation}/resend")]
 async fn resend(
-    annals: web::Data<Annals>,
+    once: Once,
     member: Member,
     ids: Ids<(TenantId, InvitationId)>,
-) -> Result<Data<InvitationRow>, Problem> {
-    let Ids((_, invitation)) = ids;
-    let written = invitations::resend(&member.ctx, &annals.app, invitation, valid_for(None)?).await?;
-    changed(&annals, &member, invitation, written.position).await
+) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Ids((_, id)), valid_for) = (member, ids, valid_for(None)?);
+    let run = async |app: &App| invitations::resend(&ctx, app, id, valid_for).await;
+    changed(once.of(&ctx, b""), id, run).await
 }
 
 /// Withdraw an invitation.
 #[utoipa::path(tag = "members", responses((status = 200, body = Data<InvitationRow>)))]
 #[post("/v1/tenants/{tenant}/invitations/{invitation}/revoke")]
 async fn revoke(
-    annals: web::Data<Annals>,
+    once: Once,
     member: Member,
     ids: Ids<(TenantId, InvitationId)>,
-) -> Result<Data<InvitationRow>, Problem> {
-    let Ids((_, invitation)) = ids;
-    let written = invitations::revoke(&member.ctx, &annals.app, invitation).await?;
-    changed(&annals, &member, invitation, written.position).await
+) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Ids((_, id))) = (member, ids);
+    let run = async |app: &App| invitations::revoke(&ctx, app, id).await;
+    changed(once.of(&ctx, b""), id, run).await
 }
 
 /// What the link of a mail offers, to who is signed in with the invited address.
 #[utoipa::path(tag = "members", responses((status = 200, body = Data<OfferedInvitation>)))]
 #[post("/v1/invitations/preview")]
-async fn preview(
-    annals: web::Data<Annals>,
-    caller: SignedIn,
-    body: Json<InvitationToken>,
-) -> Result<Data<OfferedInvitation>, Problem> {
-    let offer = invitations::preview(&caller.ctx, &annals.app, &caller.account, &body.value.token).await?;
-    Ok(Data::new(OfferedInvitation {
-        invitation_id: offer.invitation.to_string(),
-        tenant_id: offer.tenant.to_string(),
-        tenant_name: offer.tenant_name.to_string(),
-        role: offer.role.as_str(),
-        expires_at: offer.expires_at,
-    }))
+async fn preview(once: Once, caller: SignedIn, body: Json<InvitationToken>) -> Result<HttpResponse, Problem> {
+    let (SignedIn { ctx, account, .. }, Json { value, text }) = (caller, body);
+    let run = async |app: &App| invitations::preview(&ctx, app, &account, &value.token).await;
+    let shown = |offer: &Preview, _: &Commit<'_>| {
+        Ok(Data::new(OfferedInvitation {
+            invitation_id: offer.invitation.to_string(),
+            tenant_id: offer.tenant.to_string(),
+            tenant_name: offer.tenant_name.to_string(),
+            role: offer.role.as_str(),
+            expires_at: offer.expires_at,
+        }))
+    };
+    once.of(&ctx, &text).answer(run, shown).await
 }
 
 /// Join the tenant that has invited.
 #[utoipa::path(tag = "members", responses((status = 200, body = Data<NewMembership>)))]
 #[post("/v1/invitations/accept")]
-async fn accept(
-    annals: web::Data<Annals>,
-    caller: SignedIn,
-    body: Json<InvitationToken>,
-) -> Result<Data<NewMembership>, Problem> {
-    let accepted = invitations::accept(&caller.ctx, &annals.app, &caller.account, &body.value.token).await?;
-    let (tenant, member) = accepted.value;
-    let membership = NewMembership { tenant_id: tenant.to_string(), member_id: member.to_string() };
-    Ok(Data::new(membership).at(accepted.position))
+async fn accept(once: Once, caller: SignedIn, body: Json<InvitationToken>) -> Result<HttpResponse, Problem> {
+    let (SignedIn { ctx, account, .. }, Json { value, text }) = (caller, body);
+    let run = async |app: &App| invitations::accept(&ctx, app, &account, &value.token).await;
+    let joined = |(tenant, member): &(TenantId, MemberId), commit: &Commit<'_>| {
+        let membership = NewMembership { tenant_id: tenant.to_string(), member_id: member.to_string() };
+        Ok(Data::new(membership).at(commit.position()))
+    };
+    once.of(&ctx, &text).answer(run, joined).await
 }
 
 /// Say no.
 #[utoipa::path(tag = "members", responses((status = 200, body = Data<Declined>)))]
 #[post("/v1/invitations/decline")]
-async fn decline(
-    annals: web::Data<Annals>,
-    caller: SignedIn,
-    body: Json<InvitationToken>,
-) -> Result<Data<Declined>, Problem> {
-    let declined = invitations::decline(&caller.ctx, &annals.app, &caller.account, &body.value.token).await?;
-    let answer = Declined { tenant_id: declined.value.to_string(), state: "declined" };
-    Ok(Data::new(answer).at(declined.position))
+async fn decline(once: Once, caller: SignedIn, body: Json<InvitationToken>) -> Result<HttpResponse, Problem> {
+    let (SignedIn { ctx, account, .. }, Json { value, text }) = (caller, body);
+    let run = async |app: &App| invitations::decline(&ctx, app, &account, &value.token).await;
+    let declined = |tenant: &TenantId, commit: &Commit<'_>| {
+        let declined = Declined { tenant_id: tenant.to_string(), state: "declined" };
+        Ok(Data::new(declined).at(commit.position()))
+    };
+    once.of(&ctx, &text).answer(run, declined).await
 }
 
 async fn changed(
-    annals: &Annals,
-    member: &Member,
-    invitation: InvitationId,
-    position: u64,
-) -> Result<Data<InvitationRow>, Problem> {
-    let row = entity::of_stream::<Invitations>(&annals.database, member.ctx.tenant, invitation).await?;
-    let sequence = row.sequence;
-    Ok(Data::new(row).at(position).sequence(sequence))
+    request: Request<'_>,
+    id: InvitationId,
+    run: impl AsyncFnOnce(&App) -> Result<Written<()>, Error>,
+) -> Result<HttpResponse, Problem> {
+    let changed = move |(): &(), commit: &Commit<'_>| {
+        let row = entity::of_commit::<Invitations>(commit, id)?;
+        let sequence = row.sequence;
+        Ok(Data::new(row).at(commit.position()).sequence(sequence))
+    };
+    request.showing(id).answer(run, changed).await
 }
 
 fn valid_for(days: Option<u32>) -> Result<TimeDelta, Problem> {

@@ -13,9 +13,10 @@ pub mod work;
 // What every route stands on: extractors, answers, problems, the document, the server.
 pub mod http;
 
-// Who calls, and how often.
+// Who calls, how often, and whether for the first time.
 pub mod caller;
 pub mod limited;
+pub mod once;
 
 // The features. First people, and how they sign in.
 pub mod sessions;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::{HttpResponse, http::header::HeaderMap};
 use application::limits::{Policy, Standing};
 use domain::ctx::Ctx;
 
 use crate::{
     annals::Annals,
-    http::{answer::Data, problem::Problem, rate_limit::RateLimit},
+    http::{problem::Problem, rate_limit::RateLimit},
 };
 
 /// Sign-ins, and other tries at secrets.
@@ -39,11 +39,11 @@ pub struct Limit(Standing);
 
 impl Limit {
     /// The answer, with headers that tell where the caller stands.
-    pub fn tell<T>(&self, answer: Data<T>) -> Data<T> {
-        let tell = |answer: Data<T>, (name, value): (_, actix_web::http::header::HeaderValue)| {
-            answer.header(name, value.to_str().unwrap_or_default())
-        };
-        self.headers().into_iter().fold(answer, tell)
+    pub fn tell(&self, mut answer: HttpResponse) -> HttpResponse {
+        for (name, value) in self.headers() {
+            answer.headers_mut().append(name, value);
+        }
+        answer
     }
 
     fn headers(&self) -> HeaderMap {

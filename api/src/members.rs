@@ -1,7 +1,7 @@
 //! Members of a tenant.
 
-use actix_web::{delete, get, patch, post, web};
-use application::members;
+use actix_web::{HttpResponse, delete, get, patch, post, web};
+use application::{app::App, members};
 use domain::{
     ids::{MemberId, TenantId},
     permission::Role,
@@ -25,6 +25,7 @@ use crate::{
         problem::Problem,
         query::Query,
     },
+    once::Once,
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -101,7 +102,8 @@ async fn remove(
 /// Leave the tenant. The last owner stays.
 #[utoipa::path(tag = "members", responses((status = 204)))]
 #[post("/v1/tenants/{tenant}/members/leave")]
-async fn leave(annals: web::Data<Annals>, member: Member) -> Result<Done, Problem> {
-    let left = members::leave(&member.ctx, &annals.app).await?;
-    Ok(Done { position: left.position })
+async fn leave(once: Once, member: Member) -> Result<HttpResponse, Problem> {
+    let Member { ctx } = member;
+    let run = async |app: &App| members::leave(&ctx, app).await;
+    once.of(&ctx, b"").answer(run, |(), commit| Ok(Done { position: commit.position() })).await
 }

@@ -1,7 +1,7 @@
 //! Projects of a workspace.
 
-use actix_web::{get, patch, post, web};
-use application::projects;
+use actix_web::{HttpResponse, get, patch, post, web};
+use application::{app::App, once::Commit, projects};
 use domain::{
     ids::{ProjectId, TenantId, WorkspaceId},
     text::Name,
@@ -25,6 +25,7 @@ use crate::{
         problem::Problem,
         query::Query,
     },
+    once::Once,
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -67,17 +68,20 @@ async fn list(
 #[utoipa::path(tag = "tenants", responses((status = 201, body = Data<ProjectRow>)))]
 #[post("/v1/tenants/{tenant}/workspaces/{workspace}/projects")]
 async fn create(
-    annals: web::Data<Annals>,
+    once: Once,
     member: Member,
     ids: Ids<(TenantId, WorkspaceId)>,
     body: Json<NewProject>,
-) -> Result<Data<ProjectRow>, Problem> {
-    let (Member { ctx }, Ids((_, workspace))) = (member, ids);
-    let written = projects::create(&ctx, &annals.app, workspace, body.value.name).await?;
-    let row = entity::of_commit::<Projects, _>(&written, written.value)?;
-    let location = format!("/v1/tenants/{}/projects/{}", ctx.tenant, row.id);
-    let sequence = row.sequence;
-    Ok(Data::created(row, location).at(written.position).sequence(sequence))
+) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Ids((tenant, workspace)), Json { value, text }) = (member, ids, body);
+    let run = async |app: &App| projects::create(&ctx, app, workspace, value.name).await;
+    let created = move |id: &ProjectId, commit: &Commit<'_>| {
+        let row = entity::of_commit::<Projects>(commit, *id)?;
+        let location = format!("/v1/tenants/{tenant}/projects/{}", row.id);
+        let sequence = row.sequence;
+        Ok(Data::created(row, location).at(commit.position()).sequence(sequence))
+    };
+    once.of(&ctx, &text).answer(run, created).await
 }
 
 /// One project.

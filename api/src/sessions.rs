@@ -1,12 +1,16 @@
 //! Signing in, staying signed in, signing out.
 
 use actix_web::{
-    HttpRequest,
+    HttpRequest, HttpResponse,
     cookie::{Cookie, SameSite, time::Duration},
     http::header::SET_COOKIE,
     post, web,
 };
-use application::sessions::{self, SignedIn as Started};
+use application::{
+    app::App,
+    once::Commit,
+    sessions::{self, SignedIn as Started},
+};
 use chrono::{DateTime, Utc};
 use domain::{sessions::SessionReason, text::Email};
 use infrastructure::access_tokens::LIFETIME_SECONDS;
@@ -23,6 +27,7 @@ use crate::{
         problem::Problem,
     },
     limited::{self, SIGN_IN},
+    once::Once,
 };
 
 /// The cookie that a refresh token lives in.
@@ -57,15 +62,16 @@ pub struct Tokens {
 #[utoipa::path(tag = "auth", security(()), responses((status = 200, body = Data<Tokens>)))]
 #[post("/v1/auth/login")]
 async fn login(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Anybody,
     body: Json<Login>,
-) -> Result<Data<Tokens>, Problem> {
-    let Anybody(ctx) = caller;
+) -> Result<HttpResponse, Problem> {
+    let (Anybody(ctx), Json { value, text }) = (caller, body);
     let limit = limited::count(&annals, &ctx, SIGN_IN).await?;
-    let Login { email, password } = body.value;
-    let started = sessions::sign_in(&ctx, &annals.app, &email, &password.0).await?;
-    Ok(limit.tell(tokens(&annals, &started, ctx.now)?))
+    let Login { email, password } = value;
+    let run = async |app: &App| sessions::sign_in(&ctx, app, &email, &password.0).await;
+    Ok(limit.tell(once.of(&ctx, &text).answer(run, tokens(annals, ctx.now)).await?))
 }
 
 /// Continue the session of the cookie. The cookie is replaced; using the old one again, but for a few seconds, ends the
@@ -73,35 +79,45 @@ async fn login(
 #[utoipa::path(tag = "auth", security(()), responses((status = 200, body = Data<Tokens>)))]
 #[post("/v1/auth/refresh")]
 async fn refresh(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Anybody,
     request: HttpRequest,
-) -> Result<Data<Tokens>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let Anybody(ctx) = caller;
     let limit = limited::count(&annals, &ctx, SIGN_IN).await?;
     let cookie =
         request.cookie(COOKIE).ok_or_else(|| application::error::Error::from(SessionReason::Unknown))?;
-    let continued = sessions::refresh(&ctx, &annals.app, cookie.value()).await?;
-    Ok(limit.tell(tokens(&annals, &continued, ctx.now)?))
+    let run = async |app: &App| sessions::refresh(&ctx, app, cookie.value()).await;
+    // The token stands for who asks: without it, all who send the same key would be the same.
+    let request = once.of(&ctx, cookie.value().as_bytes());
+    Ok(limit.tell(request.answer(run, tokens(annals, ctx.now)).await?))
 }
 
 /// End the session; its access tokens are refused from now on.
 #[utoipa::path(tag = "auth", responses((status = 204)))]
 #[post("/v1/auth/logout")]
-async fn logout(annals: web::Data<Annals>, caller: SignedIn) -> Result<Done, Problem> {
-    sessions::sign_out(&caller.ctx, &annals.app, caller.session).await?;
-    Ok(Done { position: annals.app.journal.head(caller.ctx.tenant).await? })
+async fn logout(once: Once, caller: SignedIn) -> Result<HttpResponse, Problem> {
+    let SignedIn { ctx, session, .. } = caller;
+    let run = async |app: &App| sessions::sign_out(&ctx, app, session).await;
+    once.of(&ctx, b"").answer(run, |(), commit| Ok(Done { position: commit.position() })).await
 }
 
-fn tokens(annals: &Annals, session: &Started, now: DateTime<Utc>) -> Result<Data<Tokens>, Problem> {
-    let access_token = annals.access_tokens.issue(session.account.user_id, session.session, now)?;
-    let cookie = Cookie::build(COOKIE, &session.refresh_token)
-        .path("/v1/auth")
-        .http_only(true)
-        .secure(true)
-        .same_site(SameSite::Strict)
-        .max_age(Duration::seconds((session.expires_at - now).num_seconds()))
-        .finish();
-    let tokens = Tokens { access_token, token_type: "Bearer", expires_in: LIFETIME_SECONDS };
-    Ok(Data::new(tokens).header(SET_COOKIE, cookie))
+/// What tells the tokens of a session that was begun or continued at `now`.
+fn tokens(
+    annals: web::Data<Annals>,
+    now: DateTime<Utc>,
+) -> impl Fn(&Started, &Commit<'_>) -> Result<Data<Tokens>, Problem> {
+    move |session, _| {
+        let access_token = annals.access_tokens.issue(session.user, session.session, now)?;
+        let cookie = Cookie::build(COOKIE, &session.refresh_token)
+            .path("/v1/auth")
+            .http_only(true)
+            .secure(true)
+            .same_site(SameSite::Strict)
+            .max_age(Duration::seconds((session.expires_at - now).num_seconds()))
+            .finish();
+        let tokens = Tokens { access_token, token_type: "Bearer", expires_in: LIFETIME_SECONDS };
+        Ok(Data::new(tokens).header(SET_COOKIE, cookie))
+    }
 }

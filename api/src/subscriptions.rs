@@ -1,8 +1,14 @@
 //! Plans, and a tenant's subscription.
 
-use actix_web::{get, post, web};
-use application::subscriptions;
+use actix_web::{HttpResponse, get, post, web};
+use application::{
+    app::{App, Written},
+    error::Error,
+    once::Commit,
+    subscriptions,
+};
 use domain::{
+    ctx::Ctx,
     ids::SubscriptionId,
     plan::{Overage, Plan, Terms},
 };
@@ -23,6 +29,7 @@ use crate::{
         problem::Problem,
         query::Query,
     },
+    once::{Once, Request},
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -88,29 +95,26 @@ async fn get(
 /// Change to another plan. It must have a seat for each member.
 #[utoipa::path(tag = "billing", responses((status = 200, body = Data<SubscriptionNow>)))]
 #[post("/v1/tenants/{tenant}/subscription/change")]
-async fn change(
-    annals: web::Data<Annals>,
-    member: Member,
-    body: Json<PlanChange>,
-) -> Result<Data<SubscriptionNow>, Problem> {
-    let written = subscriptions::change_plan(&member.ctx, &annals.app, body.value.plan).await?;
-    changed(&annals, &member, written.position).await
+async fn change(once: Once, member: Member, body: Json<PlanChange>) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Json { value, text }) = (member, body);
+    let run = async |app: &App| subscriptions::change_plan(&ctx, app, value.plan).await;
+    changed(once.of(&ctx, &text), &ctx, run).await
 }
 
 /// Give the subscription up. Nothing is tracked then, and nobody can join.
 #[utoipa::path(tag = "billing", responses((status = 200, body = Data<SubscriptionNow>)))]
 #[post("/v1/tenants/{tenant}/subscription/cancel")]
-async fn cancel(annals: web::Data<Annals>, member: Member) -> Result<Data<SubscriptionNow>, Problem> {
-    let written = subscriptions::cancel(&member.ctx, &annals.app).await?;
-    changed(&annals, &member, written.position).await
+async fn cancel(once: Once, member: Member) -> Result<HttpResponse, Problem> {
+    let Member { ctx } = member;
+    changed(once.of(&ctx, b""), &ctx, async |app: &App| subscriptions::cancel(&ctx, app).await).await
 }
 
 /// Take the subscription up again.
 #[utoipa::path(tag = "billing", responses((status = 200, body = Data<SubscriptionNow>)))]
 #[post("/v1/tenants/{tenant}/subscription/resume")]
-async fn resume(annals: web::Data<Annals>, member: Member) -> Result<Data<SubscriptionNow>, Problem> {
-    let written = subscriptions::resume(&member.ctx, &annals.app).await?;
-    changed(&annals, &member, written.position).await
+async fn resume(once: Once, member: Member) -> Result<HttpResponse, Problem> {
+    let Member { ctx } = member;
+    changed(once.of(&ctx, b""), &ctx, async |app: &App| subscriptions::resume(&ctx, app).await).await
 }
 
 async fn read(annals: &Annals, member: &Member, min_position: u64) -> Result<Data<SubscriptionNow>, Problem> {
@@ -121,10 +125,16 @@ async fn read(annals: &Annals, member: &Member, min_position: u64) -> Result<Dat
 }
 
 /// The subscription straight from its stream: what was written is answered even if the read model is behind.
-async fn changed(annals: &Annals, member: &Member, position: u64) -> Result<Data<SubscriptionNow>, Problem> {
-    let ctx = &member.ctx;
-    let id = SubscriptionId::of(ctx.tenant);
-    let row = entity::of_stream::<Subscriptions>(&annals.database, ctx.tenant, id).await?;
-    let sequence = row.sequence;
-    Ok(Data::new(row.at(ctx.now)).at(position).sequence(sequence))
+async fn changed(
+    request: Request<'_>,
+    ctx: &Ctx,
+    run: impl AsyncFnOnce(&App) -> Result<Written<()>, Error>,
+) -> Result<HttpResponse, Problem> {
+    let (id, now) = (SubscriptionId::of(ctx.tenant), ctx.now);
+    let changed = move |(): &(), commit: &Commit<'_>| {
+        let row = entity::of_commit::<Subscriptions>(commit, id)?;
+        let sequence = row.sequence;
+        Ok(Data::new(row.at(now)).at(commit.position()).sequence(sequence))
+    };
+    request.showing(id).answer(run, changed).await
 }

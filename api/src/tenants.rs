@@ -1,7 +1,11 @@
 //! Tenants.
 
-use actix_web::{get, patch, post, web};
-use application::tenants::{self, Founded};
+use actix_web::{HttpResponse, get, patch, post, web};
+use application::{
+    app::App,
+    once::Commit,
+    tenants::{self, Founded},
+};
 use domain::text::{Name, Slug};
 use projections::tenants::TenantRow;
 use serde::Serialize;
@@ -18,6 +22,7 @@ use crate::{
         problem::Problem,
         query::Query,
     },
+    once::Once,
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -62,24 +67,23 @@ pub struct NewlyFounded {
 /// Found a tenant: with a first workspace and project, the caller as its owner, and a Free subscription.
 #[utoipa::path(tag = "tenants", responses((status = 201, body = Data<NewlyFounded>)))]
 #[post("/v1/tenants")]
-async fn create(
-    annals: web::Data<Annals>,
-    caller: SignedIn,
-    body: Json<NewTenant>,
-) -> Result<Data<NewlyFounded>, Problem> {
-    let NewTenant { name, slug } = body.value;
+async fn create(once: Once, caller: SignedIn, body: Json<NewTenant>) -> Result<HttpResponse, Problem> {
+    let (SignedIn { ctx, account, .. }, Json { value, text }) = (caller, body);
+    let NewTenant { name, slug } = value;
     let called = name.to_string();
-    let written = tenants::found(&caller.ctx, &annals.app, &caller.account, name, slug).await?;
-    let Founded { tenant, slug, workspace, project } = written.value;
-    let founded = NewlyFounded {
-        id: tenant.to_string(),
-        name: called,
-        slug: slug.to_string(),
-        state: "active",
-        workspace_id: workspace.to_string(),
-        project_id: project.to_string(),
+    let run = async |app: &App| tenants::found(&ctx, app, &account, name, slug).await;
+    let founded = move |founded: &Founded, commit: &Commit<'_>| {
+        let tenant = NewlyFounded {
+            id: founded.tenant.to_string(),
+            name: called.clone(),
+            slug: founded.slug.to_string(),
+            state: "active",
+            workspace_id: founded.workspace.to_string(),
+            project_id: founded.project.to_string(),
+        };
+        Ok(Data::created(tenant, format!("/v1/tenants/{}", founded.tenant)).at(commit.position()))
     };
-    Ok(Data::created(founded, format!("/v1/tenants/{tenant}")).at(written.position))
+    once.of(&ctx, &text).answer(run, founded).await
 }
 
 /// The tenant.

@@ -1,7 +1,11 @@
 //! Signing up, and who one is.
 
-use actix_web::{get, post, web};
-use application::users::{self, Registration};
+use actix_web::{HttpResponse, get, post, web};
+use application::{
+    app::App,
+    once::Commit,
+    users::{self, Registration},
+};
 use domain::{
     ids::UserId,
     text::{Email, Name},
@@ -20,6 +24,7 @@ use crate::{
         problem::Problem,
     },
     limited::{self, SIGN_IN, SIGN_UP},
+    once::Once,
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -137,45 +142,58 @@ impl From<&Account> for User {
 #[utoipa::path(tag = "auth", security(()), responses((status = 201, body = Data<Registered>)))]
 #[post("/v1/auth/register")]
 async fn register(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Anybody,
     body: Json<Register>,
-) -> Result<Data<Registered>, Problem> {
-    let Anybody(ctx) = caller;
+) -> Result<HttpResponse, Problem> {
+    let (Anybody(ctx), Json { value, text }) = (caller, body);
     let limit = limited::count(&annals, &ctx, SIGN_UP).await?;
-    let Register { email, password, name } = body.value;
+    let Register { email, password, name } = value;
     let (address, called) = (email.to_string(), name.to_string());
-    let id = users::register(&ctx, &annals.app, Registration { email, password: password.0, name }).await?;
-    let user = User { id, email: address, name: called, email_verified: false, administrator: false };
-    Ok(limit.tell(Data::created(Registered { user }, "/v1/me")))
+    let registration = Registration { email, password: password.0, name };
+    let run = async |app: &App| users::register(&ctx, app, registration).await;
+    let registered = move |id: &UserId, _: &Commit<'_>| {
+        let (id, email, name) = (*id, address.clone(), called.clone());
+        let user = User { id, email, name, email_verified: false, administrator: false };
+        Ok(Data::created(Registered { user }, "/v1/me"))
+    };
+    Ok(limit.tell(once.of(&ctx, &text).answer(run, registered).await?))
 }
 
 /// Show that one reads the address's mail, with the token of the mail.
 #[utoipa::path(tag = "auth", security(()), responses((status = 200, body = Data<Verified>)))]
 #[post("/v1/auth/verify-email")]
 async fn verify_email(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Anybody,
     body: Json<VerifyEmail>,
-) -> Result<Data<Verified>, Problem> {
-    let limit = limited::count(&annals, &caller.0, SIGN_IN).await?;
-    let VerifyEmail { token, password } = body.value;
+) -> Result<HttpResponse, Problem> {
+    let (Anybody(ctx), Json { value, text }) = (caller, body);
+    let limit = limited::count(&annals, &ctx, SIGN_IN).await?;
+    let VerifyEmail { token, password } = value;
     let password = password.map(|password| password.0);
-    let user_id = users::verify_email(&caller.0, &annals.app, &token, password.as_ref()).await?;
-    Ok(limit.tell(Data::new(Verified { user_id, email_verified: true })))
+    let run = async |app: &App| users::verify_email(&ctx, app, &token, password.as_ref()).await;
+    let verified =
+        |id: &UserId, _: &Commit<'_>| Ok(Data::new(Verified { user_id: *id, email_verified: true }));
+    Ok(limit.tell(once.of(&ctx, &text).answer(run, verified).await?))
 }
 
 /// Have another verification mail sent, if the address needs one. Links of earlier ones no longer work.
 #[utoipa::path(tag = "auth", security(()), responses((status = 202, body = Data<Noted>)))]
 #[post("/v1/auth/verify-email/resend")]
 async fn resend_verification(
+    once: Once,
     annals: web::Data<Annals>,
     caller: Anybody,
     body: Json<ResendVerification>,
-) -> Result<Data<Noted>, Problem> {
-    let limit = limited::count(&annals, &caller.0, SIGN_UP).await?;
-    users::resend_verification(&caller.0, &annals.app, &body.value.email).await?;
-    Ok(limit.tell(Data::accepted(Noted { status: "queued" })))
+) -> Result<HttpResponse, Problem> {
+    let (Anybody(ctx), Json { value, text }) = (caller, body);
+    let limit = limited::count(&annals, &ctx, SIGN_UP).await?;
+    let run = async |app: &App| users::resend_verification(&ctx, app, &value.email).await;
+    let noted = |(): &(), _: &Commit<'_>| Ok(Data::accepted(Noted { status: "queued" }));
+    Ok(limit.tell(once.of(&ctx, &text).answer(run, noted).await?))
 }
 
 /// The user, and the tenants that they are a member of.

@@ -1,9 +1,10 @@
-//! The background work of a process: feeding projections, signing journals, carrying out jobs.
+//! The background work of a process: feeding projections, signing journals, carrying out jobs, forgetting what has had its
+//! time.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
-use infrastructure::{database::Database, growth_channel, jobs, notary::Notary};
+use infrastructure::{database::Database, growth_channel, jobs, kept_answers, notary::Notary};
 use projections::{ALL, projector::Projector, reactions, status};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,9 @@ const RESTART: Duration = Duration::from_secs(1);
 /// How often the projections' lag is measured.
 const LAG_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How often answers that nobody gets any more are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
 /// Background work that is under way.
 pub struct Workers {
     projector: JoinHandle<()>,
@@ -30,6 +34,7 @@ pub async fn start(annals: Arc<Annals>, stop: CancellationToken) -> anyhow::Resu
     let hints = growth_channel::listen(annals.database.owner_options().clone(), annals.growth.clone());
     let lags = measure_lags(annals.database.clone());
     let notary = Notary::new(annals.database.clone(), annals.notary_key.clone()).run(annals.growth.branch());
+    let sweeps = sweep_answers(annals.database.clone());
     let stopped = stop.clone();
     let projector = tokio::spawn(async move {
         tokio::select! {
@@ -37,6 +42,7 @@ pub async fn start(annals: Arc<Annals>, stop: CancellationToken) -> anyhow::Resu
             () = hints => {}
             () = notary => {}
             () = lags => {}
+            () = sweeps => {}
             () = stopped.cancelled() => {}
         }
     });
@@ -63,6 +69,19 @@ impl Workers {
     /// Waits for what is under way.
     pub async fn finish(self) {
         let _ = tokio::join!(self.projector, self.jobs);
+    }
+}
+
+/// Deletes expired answers to requests with idempotency keys, until dropped.
+async fn sweep_answers(database: Database) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        match kept_answers::sweep(&database).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::debug!(swept, "expired answers are deleted"),
+            Err(error) => tracing::warn!(%error, "expired answers can't be deleted; the next sweep will"),
+        }
     }
 }
 

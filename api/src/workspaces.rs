@@ -1,7 +1,7 @@
 //! Workspaces of a tenant.
 
-use actix_web::{get, post, web};
-use application::workspaces;
+use actix_web::{HttpResponse, get, post, web};
+use application::{app::App, once::Commit, workspaces};
 use domain::{
     ids::{TenantId, WorkspaceId},
     text::Name,
@@ -24,6 +24,7 @@ use crate::{
         problem::Problem,
         query::Query,
     },
+    once::Once,
 };
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -56,17 +57,17 @@ async fn list(
 /// Create a workspace.
 #[utoipa::path(tag = "tenants", responses((status = 201, body = Data<WorkspaceRow>)))]
 #[post("/v1/tenants/{tenant}/workspaces")]
-async fn create(
-    annals: web::Data<Annals>,
-    member: Member,
-    body: Json<NewWorkspace>,
-) -> Result<Data<WorkspaceRow>, Problem> {
-    let Member { ctx } = member;
-    let written = workspaces::create(&ctx, &annals.app, body.value.name).await?;
-    let row = entity::of_commit::<Workspaces, _>(&written, written.value)?;
-    let location = format!("/v1/tenants/{}/workspaces/{}", ctx.tenant, row.id);
-    let sequence = row.sequence;
-    Ok(Data::created(row, location).at(written.position).sequence(sequence))
+async fn create(once: Once, member: Member, body: Json<NewWorkspace>) -> Result<HttpResponse, Problem> {
+    let (Member { ctx }, Json { value, text }) = (member, body);
+    let tenant = ctx.tenant;
+    let run = async |app: &App| workspaces::create(&ctx, app, value.name).await;
+    let created = move |id: &WorkspaceId, commit: &Commit<'_>| {
+        let row = entity::of_commit::<Workspaces>(commit, *id)?;
+        let location = format!("/v1/tenants/{tenant}/workspaces/{}", row.id);
+        let sequence = row.sequence;
+        Ok(Data::created(row, location).at(commit.position()).sequence(sequence))
+    };
+    once.of(&ctx, &text).answer(run, created).await
 }
 
 /// One workspace.

@@ -51,24 +51,23 @@ pub async fn issue(
     let scopes: Permissions = [Permission::EventsWrite].into_iter().collect();
     let id = ApiKeyId::random();
     let (secret, secret_hash, secret_hint) = new_secret(ctx.tenant, id);
-    let written = app
-        .transact(ctx, [stream::<Project>(project_id), stream::<ApiKey>(id)], move |work| {
-            let Project::Active { workspace_id, .. } = *work.state::<Project>(project_id)? else {
-                return Err(Error::not_found());
-            };
-            let issued = ApiKeyIssued {
-                api_key_id: id,
-                workspace_id,
-                project_id,
-                name: name.clone(),
-                scopes: scopes.clone(),
-                secret_hash: secret_hash.clone(),
-                secret_hint: secret_hint.clone(),
-            };
-            work.execute::<ApiKey>(id, ApiKeyCommand::Issue(issued)).map(drop)
-        })
-        .await?;
-    Ok(written.map(|()| IssuedKey { id, secret }))
+    app.transact(ctx, [stream::<Project>(project_id), stream::<ApiKey>(id)], move |work| {
+        let Project::Active { workspace_id, .. } = *work.state::<Project>(project_id)? else {
+            return Err(Error::not_found());
+        };
+        let issued = ApiKeyIssued {
+            api_key_id: id,
+            workspace_id,
+            project_id,
+            name: name.clone(),
+            scopes: scopes.clone(),
+            secret_hash: secret_hash.clone(),
+            secret_hint: secret_hint.clone(),
+        };
+        work.execute::<ApiKey>(id, ApiKeyCommand::Issue(issued))?;
+        Ok(IssuedKey { id, secret: secret.clone() })
+    })
+    .await
 }
 
 /// Gives a key of the project a new secret; the old one is refused from now on.
@@ -80,30 +79,31 @@ pub async fn rotate(
 ) -> Result<Written<IssuedKey>, Error> {
     ctx.require(Permission::ApiKeysManage)?;
     let (secret, secret_hash, secret_hint) = new_secret(ctx.tenant, id);
-    let written =
-        of_project(ctx, app, project, id, ApiKeyCommand::Rotate { secret_hash, secret_hint }).await?;
-    Ok(written.map(|()| IssuedKey { id, secret }))
+    let command = ApiKeyCommand::Rotate { secret_hash, secret_hint };
+    of_project(ctx, app, project, id, command, IssuedKey { id, secret }).await
 }
 
 /// Revokes a key of the project.
 pub async fn revoke(ctx: &Ctx, app: &App, project: ProjectId, id: ApiKeyId) -> Result<Written<()>, Error> {
     ctx.require(Permission::ApiKeysManage)?;
-    of_project(ctx, app, project, id, ApiKeyCommand::Revoke).await
+    of_project(ctx, app, project, id, ApiKeyCommand::Revoke, ()).await
 }
 
-async fn of_project(
+async fn of_project<T: Clone + Send + Sync + 'static>(
     ctx: &Ctx,
     app: &App,
     project: ProjectId,
     id: ApiKeyId,
     command: ApiKeyCommand,
-) -> Result<Written<()>, Error> {
+    done: T,
+) -> Result<Written<T>, Error> {
     app.transact(ctx, [stream::<ApiKey>(id)], move |work| {
         match work.state::<ApiKey>(id)?.credential() {
             Some(credential) if credential.project_id != project => return Err(Error::not_found()),
             _ => {}
         }
-        work.execute::<ApiKey>(id, command.clone()).map(drop)
+        work.execute::<ApiKey>(id, command.clone())?;
+        Ok(done.clone())
     })
     .await
 }

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use domain::{aggregate::Decide, ctx::Ctx, ids::TenantId};
+use domain::{
+    aggregate::Decide,
+    ctx::{Admission, Ctx},
+    ids::TenantId,
+};
 use uuid::Uuid;
 
 use crate::{
     admission,
     error::Error,
-    journal::{Command, Committed, Journal, StreamRequest},
+    journal::{Answer, Command, Committed, Journal, StreamRequest},
     limits::Limits,
     loaded::replay,
+    once::Once,
     passwords::Passwords,
     recording::Recording,
     tokens::Tokens,
@@ -28,6 +33,8 @@ pub struct App {
     pub limits: Arc<dyn Limits>,
     /// Makes and opens the tokens of links and cookies.
     pub tokens: Arc<Tokens>,
+    /// What makes commands leave their answer, while a request with an idempotency key is carried out.
+    pub once: Option<Arc<Once>>,
 }
 
 /// What a command answered, and what it added to the journal.
@@ -41,14 +48,28 @@ pub struct Written<T> {
     pub recording: Arc<Recording>,
 }
 
-impl<T> Written<T> {
-    /// The same with another answer.
-    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Written<U> {
-        Written { value: map(self.value), position: self.position, recording: self.recording }
+impl<T: 'static> Written<T> {
+    fn of(Committed { answer, recording }: Committed) -> Result<Self, Error> {
+        let value =
+            answer.downcast::<T>().map_err(|_| Error::internal("a decision answers what it answers"))?;
+        Ok(Self { value: *value, position: recording.position(), recording })
     }
 }
 
 impl App {
+    /// The same ports, for a request whose answer is kept: by the command whose decision answers what it is about.
+    pub fn once(&self, once: Once) -> Self {
+        Self { once: Some(Arc::new(once)), ..self.clone() }
+    }
+
+    /// Goes on only if the context's actor is still let in, in this moment: what a commit would find.
+    pub async fn confirm(&self, ctx: &Ctx) -> Result<(), Error> {
+        if ctx.admission == Admission::Outside && ctx.witness.is_none() {
+            return Ok(());
+        }
+        self.transact(ctx, [], |_| Ok(())).await.map(drop)
+    }
+
     /// Decides on several streams of the context's tenant and appends everything in one commit. `decide` must be pure:
     /// it runs again when another writer was faster.
     pub async fn transact<T: Send + 'static>(
@@ -60,7 +81,28 @@ impl App {
         self.transact_with_firsts(ctx, streams, Arc::from([]), decide).await
     }
 
-    /// The same with streams of at most one event, of which `decide` learns whether they exist.
+    /// The same for a command that may have to commit something and then refuse all the same: the inner result is told
+    /// after the commit.
+    pub(crate) async fn transact_or_refuse<T: Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        streams: impl IntoIterator<Item = StreamRequest>,
+        decide: impl Fn(&mut Work) -> Result<Result<T, Error>, Error> + Send + Sync + 'static,
+    ) -> Result<Written<T>, Error> {
+        let decide = move |work: &mut Work| {
+            Ok(match decide(work)? {
+                Ok(value) => Box::new(value) as Answer,
+                Err(refusal) => Box::new(refusal),
+            })
+        };
+        let Committed { answer, recording } = self.commit(ctx, streams, Arc::from([]), decide).await?;
+        match answer.downcast::<Error>() {
+            Ok(refusal) => Err(*refusal),
+            Err(answer) => Written::of(Committed { answer, recording }),
+        }
+    }
+
+    /// The same as [`Self::transact`] with streams of at most one event, of which `decide` learns whether they exist.
     pub(crate) async fn transact_with_firsts<T: Send + 'static>(
         &self,
         ctx: &Ctx,
@@ -68,24 +110,32 @@ impl App {
         firsts: Arc<[Uuid]>,
         decide: impl Fn(&mut Work) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Written<T>, Error> {
+        let decide = move |work: &mut Work| Ok(Box::new(decide(work)?) as Answer);
+        Written::of(self.commit(ctx, streams, firsts, decide).await?)
+    }
+
+    async fn commit(
+        &self,
+        ctx: &Ctx,
+        streams: impl IntoIterator<Item = StreamRequest>,
+        firsts: Arc<[Uuid]>,
+        decide: impl Fn(&mut Work) -> Result<Answer, Error> + Send + Sync + 'static,
+    ) -> Result<Committed, Error> {
         let mut all = admission::streams(ctx);
         all.extend(streams);
         let admitted = ctx.clone();
-        let decide = move |work: &mut Work| {
+        let decide = Arc::new(move |work: &mut Work| {
             admission::check(&admitted, work)?;
             decide(work)
-        };
-        let command = Command::new(ctx, all, decide).beginning(firsts);
-        let Committed { answer, recording } = match self.journal.transact(command.clone()).await {
+        });
+        let command = Command { ctx: ctx.clone(), streams: all, firsts, decide, once: self.once.clone() };
+        match self.journal.transact(command.clone()).await {
             Err(Error::SessionChanged) => {
                 let ctx = admission::with_fresh_witness(ctx, self).await?;
-                self.journal.transact(Command { ctx, ..command }).await?
+                self.journal.transact(Command { ctx, ..command }).await
             }
-            committed => committed?,
-        };
-        let value =
-            answer.downcast::<T>().map_err(|_| Error::internal("a decision answers what it answers"))?;
-        Ok(Written { value: *value, position: recording.position(), recording })
+            committed => committed,
+        }
     }
 
     /// Lets one aggregate decide one command.
@@ -100,16 +150,20 @@ impl App {
             .await
     }
 
-    /// Lets a new aggregate decide its first command.
-    pub(crate) async fn begin<A: Decide + 'static>(
+    /// Lets a new aggregate decide its first command; the answer is `begun`.
+    pub(crate) async fn begin<A: Decide + 'static, T: Clone + Send + Sync + 'static>(
         &self,
         ctx: &Ctx,
         id: impl Into<Uuid>,
         command: A::Command,
-    ) -> Result<Written<()>, Error> {
+        begun: T,
+    ) -> Result<Written<T>, Error> {
         let id = id.into();
-        self.transact_with_firsts(ctx, [], Arc::from([id]), move |work| work.begin::<A>(id, command.clone()))
-            .await
+        self.transact_with_firsts(ctx, [], Arc::from([id]), move |work| {
+            work.begin::<A>(id, command.clone())?;
+            Ok(begun.clone())
+        })
+        .await
     }
 
     /// An aggregate as it is now.

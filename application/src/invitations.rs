@@ -21,7 +21,6 @@ use crate::{
     claim::ClaimKind,
     error::Error,
     limits::Policy,
-    loaded::replay,
     sessions::actor,
     tenants::{frozen, joined, may_grant},
     tokens::InvitationToken,
@@ -145,29 +144,35 @@ pub struct Preview {
 }
 
 /// Shows an open invitation to the holder of the invited address.
-pub async fn preview(ctx: &Ctx, app: &App, account: &Account, token: &str) -> Result<Preview, Error> {
-    let token = open(app, token)?;
-    let streams = [stream::<Tenant>(token.tenant), stream::<Invitation>(token.invitation)];
-    let histories = app.journal.load(token.tenant, &streams).await?;
-    let [company, invitation] = histories.as_slice() else {
-        return Err(Error::internal("two streams were asked for"));
-    };
-    let (company, invitation): (Tenant, Invitation) = (replay(company)?, replay(invitation)?);
-    let offer = invitation.open(ctx.now)?;
-    if offer.generation != token.generation {
-        return Err(InvitationReason::Unknown.into());
-    }
-    if offer.email != account.email || !account.verified {
-        return Err(InvitationReason::ForOtherAddress.into());
-    }
-    let profile = company.profile().ok_or(InvitationReason::Unknown)?;
-    Ok(Preview {
-        tenant: token.tenant,
-        tenant_name: profile.name.clone(),
-        invitation: token.invitation,
-        role: offer.role,
-        expires_at: offer.expires_at,
+pub async fn preview(
+    ctx: &Ctx,
+    app: &App,
+    account: &Account,
+    token: &str,
+) -> Result<Written<Preview>, Error> {
+    let InvitationToken { tenant, invitation, generation } = open(app, token)?;
+    let ctx = Ctx { tenant, actor: actor(account), ..ctx.clone() };
+    let account = account.clone();
+    app.transact(&ctx, [stream::<Tenant>(tenant), stream::<Invitation>(invitation)], move |work| {
+        let state = work.state::<Invitation>(invitation)?;
+        let offer = state.open(work.now())?;
+        if offer.generation != generation {
+            return Err(InvitationReason::Unknown.into());
+        }
+        if offer.email != verified_address(&account)? {
+            return Err(InvitationReason::ForOtherAddress.into());
+        }
+        let company = work.state::<Tenant>(tenant)?;
+        let profile = company.profile().ok_or(InvitationReason::Unknown)?;
+        Ok(Preview {
+            tenant,
+            tenant_name: profile.name.clone(),
+            invitation,
+            role: offer.role,
+            expires_at: offer.expires_at,
+        })
     })
+    .await
 }
 
 /// Joins the tenant: the invitation is closed, the membership begins and a seat is taken, in one commit.

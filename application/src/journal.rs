@@ -13,7 +13,14 @@ use secrecy::SecretSlice;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{claim::ClaimKind, error::Error, loaded::Loaded, recording::Recording, work::Work};
+use crate::{
+    claim::ClaimKind,
+    error::Error,
+    loaded::Loaded,
+    once::{Identity, KeptAnswer, Once},
+    recording::Recording,
+    work::Work,
+};
 
 /// What a command does once its streams are loaded. It is pure, because it may run again on fresh streams, and owns what
 /// it needs, because the tenant's writer runs it.
@@ -33,6 +40,8 @@ pub struct Command {
     pub firsts: Arc<[Uuid]>,
     /// What it does.
     pub decide: Decision,
+    /// What makes it leave its answer for who sends the same request again.
+    pub once: Option<Arc<Once>>,
 }
 
 impl Command {
@@ -43,7 +52,7 @@ impl Command {
         decide: impl Fn(&mut Work) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Self {
         let decide = Arc::new(move |work: &mut Work| Ok(Box::new(decide(work)?) as Answer));
-        Self { ctx: ctx.clone(), streams, firsts: Arc::from([]), decide }
+        Self { ctx: ctx.clone(), streams, firsts: Arc::from([]), decide, once: None }
     }
 
     /// The same command, which may also begin these streams.
@@ -91,6 +100,9 @@ pub trait Journal: Send + Sync {
         stream: Uuid,
         name: &str,
     ) -> Result<Option<SecretSlice<u8>>, Error>;
+
+    /// The answer to a request with an idempotency key that was carried out in the last 24 hours.
+    async fn kept_answer(&self, identity: &Identity) -> Result<Option<KeptAnswer>, Error>;
 
     /// At most `limit` events after position `after`, in order.
     async fn read(&self, tenant: TenantId, after: u64, limit: u32) -> Result<Vec<RecordedEvent>, Error>;

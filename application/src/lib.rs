@@ -10,6 +10,7 @@ pub mod error;
 pub mod expected;
 pub mod journal;
 pub mod loaded;
+pub mod once;
 pub mod recording;
 pub mod tokens;
 pub mod work;

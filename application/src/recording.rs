@@ -62,8 +62,13 @@ impl Recording {
 
     /// The events of one stream as the journal has them.
     pub fn of_stream(&self, stream: Uuid) -> Vec<RecordedEvent> {
+        self.recorded(|event| event.stream.id == stream)
+    }
+
+    /// The events that `wanted` wants as the journal has them.
+    pub fn recorded(&self, wanted: impl Fn(&NewEvent) -> bool) -> Vec<RecordedEvent> {
         let events = self.events.iter().zip(&self.leaf_hashes).enumerate();
-        let own = events.filter(|(_, (event, _))| event.stream.id == stream);
+        let own = events.filter(|(_, (event, _))| wanted(event));
         own.map(|(index, (event, leaf_hash))| RecordedEvent {
             tenant_id: self.tenant,
             position: self.after + 1 + index as u64,

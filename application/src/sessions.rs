@@ -15,8 +15,16 @@ use domain::{
 };
 
 use crate::{
-    admission::recognize, app::App, claim::ClaimKind, error::Error, limits::Policy, passwords::Password,
-    tenants::Intent, tokens::RefreshToken, users::PASSWORD, work::stream,
+    admission::recognize,
+    app::{App, Written},
+    claim::ClaimKind,
+    error::Error,
+    limits::Policy,
+    passwords::Password,
+    tenants::Intent,
+    tokens::RefreshToken,
+    users::PASSWORD,
+    work::stream,
 };
 
 /// Tries at one account's password, whether there is such an account or not.
@@ -27,7 +35,7 @@ const TRIES_AT_ACCOUNT: Policy =
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     /// Who.
-    pub account: Account,
+    pub user: UserId,
     /// In which session.
     pub session: SessionId,
     /// What continues the session.
@@ -37,7 +45,12 @@ pub struct SignedIn {
 }
 
 /// Signs in by password. Unknown address and wrong password answer the same and take as long.
-pub async fn sign_in(ctx: &Ctx, app: &App, email: &Email, password: &Password) -> Result<SignedIn, Error> {
+pub async fn sign_in(
+    ctx: &Ctx,
+    app: &App,
+    email: &Email,
+    password: &Password,
+) -> Result<Written<SignedIn>, Error> {
     // Counted before anything is hashed: a locked account costs its attacker more than us.
     let tries = app.limits.count(TRIES_AT_ACCOUNT, email.as_str()).await?;
     if !tries.allowed {
@@ -73,47 +86,52 @@ pub async fn sign_in(ctx: &Ctx, app: &App, email: &Email, password: &Password) -
     start(ctx, app, account).await
 }
 
-async fn start(ctx: &Ctx, app: &App, account: &Account) -> Result<SignedIn, Error> {
-    let session_id = SessionId::random();
+async fn start(ctx: &Ctx, app: &App, account: &Account) -> Result<Written<SignedIn>, Error> {
+    let (user, session_id) = (account.user_id, SessionId::random());
     let expires_at = ctx.now + TimeDelta::days(REFRESH_LIFETIME_DAYS);
-    let started = SessionStarted { session_id, user_id: account.user_id, started_at: ctx.now, expires_at };
+    let started = SessionStarted { session_id, user_id: user, started_at: ctx.now, expires_at };
     let ctx = Ctx { actor: actor(account), ..ctx.clone() };
-    app.begin::<Session>(&ctx, session_id, SessionCommand::Start(started)).await?;
     let refresh_token = app.tokens.refresh(RefreshToken { session: session_id, generation: 1 });
-    Ok(SignedIn { account: account.clone(), session: session_id, refresh_token, expires_at })
+    let signed_in = SignedIn { user, session: session_id, refresh_token, expires_at };
+    app.begin::<Session, _>(&ctx, session_id, SessionCommand::Start(started), signed_in).await
 }
 
 /// Continues a session: the token's successor, and who is signed in.
-pub async fn refresh(ctx: &Ctx, app: &App, token: &str) -> Result<SignedIn, Error> {
+pub async fn refresh(ctx: &Ctx, app: &App, token: &str) -> Result<Written<SignedIn>, Error> {
     let RefreshToken { session, generation } =
         app.tokens.open_refresh(token).ok_or(SessionReason::Unknown)?;
-    let login = app
-        .transact(ctx, [stream::<Session>(session)], move |work| {
-            work.execute::<Session>(session, SessionCommand::Refresh { generation })?;
-            // A reused token has ended the session: that is committed, and only then refused.
-            let now = work.now();
-            Ok(work.state::<Session>(session)?.login(now).cloned())
-        })
-        .await?
-        .value?;
-    let account = crate::users::account(ctx, app, login.user_id).await?;
-    let refresh_token = app.tokens.refresh(RefreshToken { session, generation: login.generation });
-    Ok(SignedIn { account, session, refresh_token, expires_at: login.expires_at })
+    let tokens = Arc::clone(&app.tokens);
+    app.transact_or_refuse(ctx, [stream::<Session>(session)], move |work| {
+        work.execute::<Session>(session, SessionCommand::Refresh { generation })?;
+        // A reused token has ended the session: that is committed, and only then refused.
+        let (now, state) = (work.now(), work.state::<Session>(session)?);
+        let continued = |login: &Login| SignedIn {
+            user: login.user_id,
+            session,
+            refresh_token: tokens.refresh(RefreshToken { session, generation: login.generation }),
+            expires_at: login.expires_at,
+        };
+        Ok(state.login(now).map(continued).map_err(Error::from))
+    })
+    .await
 }
 
 /// Ends a session; its access tokens are refused from now on. A session that is over is left as it is.
-pub async fn sign_out(ctx: &Ctx, app: &App, session: SessionId) -> Result<(), Error> {
-    let end = SessionCommand::End { cause: SessionEnd::LoggedOut };
-    match app.execute::<Session>(ctx, session, end).await {
-        Err(Error::Refused { kind: RefusalKind::Unauthenticated, .. }) => Ok(()),
-        ended => ended.map(drop),
-    }
+pub async fn sign_out(ctx: &Ctx, app: &App, session: SessionId) -> Result<Written<()>, Error> {
+    app.transact(ctx, [stream::<Session>(session)], move |work| {
+        let end = SessionCommand::End { cause: SessionEnd::LoggedOut };
+        match work.execute::<Session>(session, end) {
+            Err(Error::Refused { kind: RefusalKind::Unauthenticated, .. }) => Ok(()),
+            ended => ended.map(drop),
+        }
+    })
+    .await
 }
 
 /// Ends the session of a refresh token; a worthless token changes nothing.
 pub async fn sign_out_by_token(ctx: &Ctx, app: &App, token: &str) -> Result<(), Error> {
     match app.tokens.open_refresh(token) {
-        Some(token) => sign_out(ctx, app, token.session).await,
+        Some(token) => sign_out(ctx, app, token.session).await.map(drop),
         None => Ok(()),
     }
 }

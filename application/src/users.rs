@@ -11,8 +11,13 @@ use domain::{
 use secrecy::SecretSlice;
 
 use crate::{
-    app::App, claim::ClaimKind, error::Error, limits::Policy, passwords::Password, tokens::VerificationToken,
-    work::stream,
+    app::{App, Written},
+    claim::ClaimKind,
+    error::Error,
+    limits::Policy,
+    passwords::Password,
+    tokens::VerificationToken,
+    work::{Work, stream},
 };
 
 /// The name that a user's password hash is kept under.
@@ -35,7 +40,7 @@ pub struct Registration {
 
 /// Registers a user. An address that has an account already gets a mail that says so, and the caller can't tell: the
 /// answer is an id either way, and takes as long.
-pub async fn register(ctx: &Ctx, app: &App, registration: Registration) -> Result<UserId, Error> {
+pub async fn register(ctx: &Ctx, app: &App, registration: Registration) -> Result<Written<UserId>, Error> {
     let Registration { email, password, name } = registration;
     app.limits.count(MAILS_TO_ADDRESS, email.as_str()).await?.require()?;
     let hash = app.passwords.hash(&password).await?;
@@ -52,11 +57,14 @@ async fn try_register(
     email: &Email,
     name: &Name,
     hash: &SecretSlice<u8>,
-) -> Result<UserId, Error> {
+) -> Result<Written<UserId>, Error> {
     let user_id = UserId::random();
     if let Some(holder) = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await? {
-        app.execute::<User>(ctx, holder, UserCommand::RepeatRegistration).await?;
-        return Ok(user_id);
+        let repeated = move |work: &mut Work| {
+            work.execute::<User>(holder, UserCommand::RepeatRegistration)?;
+            Ok(user_id)
+        };
+        return app.transact(ctx, [stream::<User>(holder)], repeated).await;
     }
     let (email, name, hash) = (email.clone(), name.clone(), hash.clone());
     app.transact(ctx, [stream::<User>(user_id)], move |work| {
@@ -64,10 +72,9 @@ async fn try_register(
         work.execute::<User>(user_id, UserCommand::Register(registered))?;
         work.keep_secret(user_id, PASSWORD, hash.clone());
         work.claim(ClaimKind::Email, email.as_str(), user_id, Error::VersionConflict);
-        Ok(())
+        Ok(user_id)
     })
-    .await?;
-    Ok(user_id)
+    .await
 }
 
 /// Takes the token of a verification mail as proof of the address. If the address was registered more than once, nobody
@@ -78,7 +85,7 @@ pub async fn verify_email(
     app: &App,
     token: &str,
     password: Option<&Password>,
-) -> Result<UserId, Error> {
+) -> Result<Written<UserId>, Error> {
     let VerificationToken { user, generation } =
         app.tokens.open_verification(token).ok_or(UserReason::LinkOutdated)?;
     let chosen = match password {
@@ -92,19 +99,20 @@ pub async fn verify_email(
         if let (Some(hash), false) = (&chosen, verified.is_empty()) {
             work.keep_secret(user, PASSWORD, hash.clone());
         }
-        Ok(())
+        Ok(user)
     })
-    .await?;
-    Ok(user)
+    .await
 }
 
 /// Sends another verification mail, if there is an account with this address that needs one. The caller can't tell.
-pub async fn resend_verification(ctx: &Ctx, app: &App, email: &Email) -> Result<(), Error> {
+pub async fn resend_verification(ctx: &Ctx, app: &App, email: &Email) -> Result<Written<()>, Error> {
     app.limits.count(MAILS_TO_ADDRESS, email.as_str()).await?.require()?;
-    if let Some(holder) = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await? {
-        app.execute::<User>(ctx, holder, UserCommand::RequestVerification).await?;
-    }
-    Ok(())
+    let holder = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await?;
+    app.transact(ctx, holder.map(stream::<User>), move |work| match holder {
+        Some(holder) => work.execute::<User>(holder, UserCommand::RequestVerification).map(drop),
+        None => Ok(()),
+    })
+    .await
 }
 
 /// Makes the account with this address an administrator of the installation. For the operator's command line: who may

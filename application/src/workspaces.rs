@@ -18,6 +18,5 @@ pub async fn create(ctx: &Ctx, app: &App, name: Name) -> Result<Written<Workspac
     ctx.require(Permission::ProjectsManage)?;
     let workspace_id = WorkspaceId::random();
     let created = WorkspaceCommand::Create(WorkspaceCreated { workspace_id, name });
-    let written = app.begin::<Workspace>(ctx, workspace_id, created).await?;
-    Ok(written.map(|()| workspace_id))
+    app.begin::<Workspace, _>(ctx, workspace_id, created, workspace_id).await
 }

@@ -7,6 +7,7 @@ pub mod growth;
 pub mod growth_channel;
 pub mod jobs;
 pub mod journal;
+pub mod kept_answers;
 pub mod tenant_tx;
 
 // Proofs that a journal is what it was.
@@ -16,6 +17,7 @@ pub mod notary;
 
 // Secrets and sign-in.
 pub mod access_tokens;
+pub mod answer_seals;
 pub mod argon2_passwords;
 pub mod keys;
 

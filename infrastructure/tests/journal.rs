@@ -287,7 +287,15 @@ async fn without_a_tenant_nothing_is_seen_and_with_one_only_its_own() {
     create_workspace(&fixture.journal, &ctx(one), WorkspaceId::random()).await.unwrap();
     let mut connection = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
     connection.execute("SET ROLE annals_app").await.unwrap();
-    for table in ["events", "journal_heads", "claims", "secrets", "snapshots", "projection_checkpoints"] {
+    for table in [
+        "events",
+        "journal_heads",
+        "claims",
+        "secrets",
+        "snapshots",
+        "kept_answers",
+        "projection_checkpoints",
+    ] {
         let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         let seen: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
         assert_eq!(seen, 0, "{table}");

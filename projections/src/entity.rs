@@ -1,11 +1,24 @@
 //! One entity straight from the journal: what a write answers with, without waiting for the projector.
 
-use application::{app::Written, error::Error};
+use application::{error::Error, once::Commit};
 use domain::{ids::TenantId, recorded_event::RecordedEvent};
 use infrastructure::{database::Database, journal, tenant_tx::TenantTx};
 use uuid::Uuid;
 
 use crate::fold::Fold;
+
+/// All events of these streams, in the journal's order.
+pub async fn events(
+    database: &Database,
+    tenant: TenantId,
+    streams: &[Uuid],
+) -> Result<Vec<RecordedEvent>, Error> {
+    if streams.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    journal::read_streams(&mut tx, streams).await
+}
 
 /// The row that a projection folds of one stream, as of its newest event.
 ///
@@ -16,21 +29,22 @@ pub async fn of_stream<F: Fold>(
     tenant: TenantId,
     stream: impl Into<Uuid>,
 ) -> Result<F::Row, Error> {
-    let mut tx = TenantTx::begin(database, tenant).await?;
-    let events = journal::read_streams(&mut tx, &[stream.into()]).await?;
-    fold::<F>(&events)
+    fold::<F>(&events(database, tenant, &[stream.into()]).await?)
 }
 
-/// The row that a projection folds of a stream that a commit has begun: nothing has to be read.
+/// The row that a projection folds of a stream as a commit left it: one that the commit has begun, or one whose events
+/// the answer to the commit was to show.
 ///
 /// # Errors
-/// 404 if the commit has not.
-pub fn of_commit<F: Fold, T>(written: &Written<T>, stream: impl Into<Uuid>) -> Result<F::Row, Error> {
-    let events = written.recording.of_stream(stream.into());
-    if events.first().is_none_or(|event| event.sequence != 1) {
-        return Err(Error::not_found());
+/// 404 if it is neither.
+pub fn of_commit<F: Fold>(commit: &Commit<'_>, stream: impl Into<Uuid>) -> Result<F::Row, Error> {
+    let stream = stream.into();
+    let begun = commit.recording.of_stream(stream);
+    if begun.first().is_some_and(|event| event.sequence == 1) {
+        return fold::<F>(&begun);
     }
-    fold::<F>(&events)
+    let shown = commit.events.iter().filter(|event| event.stream.id == stream);
+    fold::<F>(&shown.cloned().collect::<Vec<_>>())
 }
 
 fn fold<F: Fold>(events: &[RecordedEvent]) -> Result<F::Row, Error> {

@@ -21,12 +21,13 @@ pub(crate) struct RebuildJob {
     tenant_id: Option<TenantId>,
 }
 
-/// Queues a rebuild of `projection` for one tenant, or for all.
+/// Queues a rebuild of `projection` for one tenant, or for all, in a transaction on the platform.
 ///
 /// # Errors
 /// 404 if there is no such projection or tenant, 409 if it can't be rebuilt.
 pub async fn queue(
     database: &Database,
+    tx: &mut TenantTx,
     projection: &str,
     tenant_id: Option<TenantId>,
 ) -> Result<JobId, Error> {
@@ -39,9 +40,7 @@ pub async fn queue(
     }
     let job = RebuildJob { job_id: JobId::random(), projection: projection.to_owned(), tenant_id };
     let payload = serde_json::to_value(&job).map_err(Error::internal)?;
-    let mut tx = TenantTx::begin(database, TenantId::PLATFORM).await?;
-    jobs::add(&mut tx, &[NewJob { task: RebuildJob::IDENTIFIER, payload, max_attempts: 3 }]).await?;
-    tx.commit().await?;
+    jobs::add(tx, &[NewJob { task: RebuildJob::IDENTIFIER, payload, max_attempts: 3 }]).await?;
     Ok(job.job_id)
 }
 

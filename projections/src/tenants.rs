@@ -1,6 +1,6 @@
 //! The directory of tenants: one row for each.
 
-use application::error::Error;
+use application::{error::Error, recording::Recording};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
@@ -9,6 +9,7 @@ use domain::{
 };
 use infrastructure::{
     database::{Database, database_error},
+    journal,
     tenant_tx::TenantTx,
 };
 use serde::{Deserialize, Serialize};
@@ -229,4 +230,23 @@ pub async fn after_write(database: &Database, tenant: TenantId, position: u64) -
         Err(Error::ReadModelBehind { .. }) => get(&ctx, database, 0).await.map(|(row, _)| row),
         read => read.map(|(row, _)| row),
     }
+}
+
+/// The tenant before a write, as the directory has it when it has seen the journal's end, if that does not take too long.
+pub async fn before_write(database: &Database, tenant: TenantId) -> Result<TenantRow, Error> {
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    let head = journal::head(&mut tx).await?;
+    drop(tx);
+    after_write(database, tenant, head).await
+}
+
+/// The same tenant after what was written.
+pub fn with(row: TenantRow, recording: &Recording) -> Result<TenantRow, Error> {
+    let mut row = Some(row);
+    for event in recording.recorded(|_| true) {
+        if Tenants::key(&event).map_err(Error::internal)?.is_some() {
+            row = Tenants::apply(row, &event).map_err(Error::internal)?;
+        }
+    }
+    row.ok_or_else(Error::not_found)
 }

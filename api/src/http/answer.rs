@@ -10,6 +10,11 @@ use actix_web::{
 };
 use serde::Serialize;
 
+use super::{
+    problem::Problem,
+    reply::{Answer, Reply},
+};
+
 /// The position of the tenant's journal: on a write the one it reached, on a read the one it has seen.
 pub const POSITION: HeaderName = HeaderName::from_static("annals-position");
 
@@ -64,12 +69,8 @@ impl Head {
         }
     }
 
-    fn answer(&self, body: &impl Serialize) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        for header in &self.headers {
-            response.insert_header(header.clone());
-        }
-        response.json(body)
+    fn reply(&self, body: &impl Serialize) -> Result<Reply, Problem> {
+        Reply::json(self.status, self.headers.clone(), body)
     }
 }
 
@@ -122,11 +123,17 @@ impl<T> List<T> {
     }
 }
 
+impl<T: Serialize> Answer for Data<T> {
+    fn reply(&self) -> Result<Reply, Problem> {
+        self.head.reply(self)
+    }
+}
+
 impl<T: Serialize> Responder for Data<T> {
     type Body = BoxBody;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        self.head.answer(&self)
+        respond(self.reply())
     }
 }
 
@@ -134,8 +141,12 @@ impl<T: Serialize> Responder for List<T> {
     type Body = BoxBody;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        self.head.answer(&self)
+        respond(self.head.reply(&self))
     }
+}
+
+fn respond(reply: Result<Reply, Problem>) -> HttpResponse {
+    reply.map_or_else(HttpResponse::from_error, Reply::respond)
 }
 
 /// Nothing to tell but that it is done (204), and the position that the write has reached.
@@ -145,11 +156,18 @@ pub struct Done {
     pub position: u64,
 }
 
+impl Answer for Done {
+    fn reply(&self) -> Result<Reply, Problem> {
+        let position = (POSITION, HeaderValue::from(self.position));
+        Ok(Reply::empty(StatusCode::NO_CONTENT, vec![position]))
+    }
+}
+
 impl Responder for Done {
     type Body = BoxBody;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        HttpResponse::NoContent().insert_header((POSITION, self.position)).finish()
+        respond(self.reply())
     }
 }
 

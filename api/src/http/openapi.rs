@@ -10,8 +10,8 @@ use domain::ids;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, ContentBuilder, Info, ObjectBuilder, OpenApi, PathItem, Paths, Ref, RefOr, Required,
-        ResponseBuilder, SecurityRequirement, Type,
+        Components, ContentBuilder, Header, Info, ObjectBuilder, OpenApi, PathItem, Paths, Ref, RefOr,
+        Required, ResponseBuilder, SecurityRequirement, Type,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
         security::{Http, HttpAuthScheme, HttpBuilder, SecurityScheme},
         tag::TagBuilder,
@@ -80,7 +80,8 @@ pub fn base() -> OpenApi {
     document
 }
 
-/// The document with what is the same for every route: the ids in its path, and problems.
+/// The document with what is the same for every route: the ids in its path, problems, and on each POST the
+/// idempotency key.
 pub fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
@@ -96,14 +97,52 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
                 }
             }
             operation.parameters = (!parameters.is_empty()).then_some(parameters);
-            let problem =
-                ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDetails::name()))).build();
-            let refusal =
-                ResponseBuilder::new().description("A refusal").content(MEDIA_TYPE, problem).build();
-            operation.responses.responses.entry("default".to_owned()).or_insert(RefOr::T(refusal));
+            describe(operation, "default", "A refusal");
+            if method == "post" {
+                can_be_repeated(operation);
+            }
         }
     }
     document
+}
+
+/// Says how a request can be sent again.
+fn can_be_repeated(operation: &mut Operation) {
+    let description = "A name for this request, made up by the client. Sent again with the same name within 24 hours, it is \
+                       not carried out again but gets the same answer, with `Idempotent-Replayed: true`. Bare or in quotes.";
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(
+            ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255)),
+        ));
+    operation.parameters.get_or_insert_default().push(key.build().into());
+    describe(
+        operation,
+        "409",
+        "A conflict with what there is, or `idempotency_key_in_use`: the same request is being carried out",
+    );
+    describe(
+        operation,
+        "422",
+        "The body breaks rules, or `idempotency_key_reused`: the Idempotency-Key was another request's",
+    );
+    for (status, response) in &mut operation.responses.responses {
+        if let (true, RefOr::T(response)) = (status.starts_with('2'), response) {
+            let replayed =
+                Header::new(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["true"])));
+            response.headers.insert("Idempotent-Replayed".to_owned(), RefOr::T(replayed));
+        }
+    }
+}
+
+/// Describes a kind of refusal, unless the route does so itself.
+fn describe(operation: &mut Operation, status: &str, what: &str) {
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDetails::name()))).build();
+    let refusal = ResponseBuilder::new().description(what).content(MEDIA_TYPE, problem).build();
+    operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(refusal));
 }
 
 /// Every method and operation of a path.

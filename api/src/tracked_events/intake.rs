@@ -5,10 +5,12 @@ use std::sync::Arc;
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header::HeaderValue},
-    post, web,
+    post,
 };
 use application::{
     api_keys::KeyBearer,
+    app::App,
+    once::Commit,
     tracked_events::{self, Intake},
 };
 use domain::tracked_events::{EventTracked, TrackedKind};
@@ -17,9 +19,14 @@ use serde_json::value::RawValue;
 
 use super::segment::{self, Delivery, Rejection};
 use crate::{
-    annals::Annals,
     caller::Program,
-    http::{answer::POSITION, payload::RawBody, problem::Problem},
+    http::{
+        answer::POSITION,
+        payload::RawBody,
+        problem::Problem,
+        reply::{Answer, Reply},
+    },
+    once::Once,
 };
 
 /// The most events of a batch.
@@ -28,6 +35,9 @@ const MAX_EVENTS: usize = 2_500;
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes of a single event's request: the event's own limit, and room to say that it is over it.
 const MAX_EVENT_BYTES: usize = 2 * segment::MAX_BYTES;
+
+/// What is told of an event that the plan does not cover.
+const QUOTA_EXCEEDED: &str = "the plan's events of this billing period are used up";
 
 /// What became of the events.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -49,7 +59,7 @@ pub struct TrackedData {
 }
 
 /// An event that is not taken.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct RejectedEvent {
     /// Its place in the batch, from 0.
     index: usize,
@@ -59,6 +69,19 @@ pub struct RejectedEvent {
     code: &'static str,
     /// Why, for people.
     detail: String,
+}
+
+/// What became of the events, with the position that taking them in has reached.
+struct Taken {
+    tracked: Tracked,
+    position: u64,
+}
+
+impl Answer for Taken {
+    fn reply(&self) -> Result<Reply, Problem> {
+        let position = (POSITION, HeaderValue::from(self.position));
+        Reply::json(StatusCode::OK, vec![position], &self.tracked)
+    }
 }
 
 #[derive(Deserialize)]
@@ -77,7 +100,7 @@ struct Batch<'a> {
     security(("basic" = []), ("bearer" = [])))]
 #[post("/v1/batch")]
 pub(super) async fn batch(
-    annals: web::Data<Annals>,
+    once: Once,
     program: Program,
     body: RawBody<MAX_BATCH_BYTES>,
 ) -> Result<HttpResponse, Problem> {
@@ -88,7 +111,7 @@ pub(super) async fn batch(
         ),
         None => None,
     };
-    take_in(&annals, program.0, &batch, None, sent_at).await
+    take_in(once, program.0, &body.0, &batch, None, sent_at).await
 }
 
 /// Take in one event, or an array of them, each with its `type`.
@@ -96,7 +119,7 @@ pub(super) async fn batch(
     security(("basic" = []), ("bearer" = [])))]
 #[post("/v1/events")]
 pub(super) async fn events(
-    annals: web::Data<Annals>,
+    once: Once,
     program: Program,
     body: RawBody<MAX_BATCH_BYTES>,
 ) -> Result<HttpResponse, Problem> {
@@ -104,7 +127,7 @@ pub(super) async fn events(
         Some(b'[') => parse(&body.0, "an array of events")?,
         _ => vec![parse(&body.0, "an event")?],
     };
-    take_in(&annals, program.0, &several, None, None).await
+    take_in(once, program.0, &body.0, &several, None, None).await
 }
 
 /// Makes the route of one kind of event.
@@ -115,12 +138,12 @@ macro_rules! single {
             security(("basic" = []), ("bearer" = [])))]
         #[post($path)]
         pub(super) async fn $route(
-            annals: web::Data<Annals>,
+            once: Once,
             program: Program,
             body: RawBody<MAX_EVENT_BYTES>,
         ) -> Result<HttpResponse, Problem> {
             let event = parse(&body.0, "an event")?;
-            take_in(&annals, program.0, &[event], Some(TrackedKind::$kind), None).await
+            take_in(once, program.0, &body.0, &[event], Some(TrackedKind::$kind), None).await
         }
     )*};
 }
@@ -146,8 +169,9 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, Proble
 }
 
 async fn take_in(
-    annals: &Annals,
+    once: Once,
     program: KeyBearer,
+    body: &[u8],
     raw: &[&RawValue],
     kind: Option<TrackedKind>,
     sent_at: Option<chrono::DateTime<chrono::Utc>>,
@@ -178,21 +202,24 @@ async fn take_in(
         }
     }
     let parsed: Arc<[EventTracked]> = parsed.into();
-    let written = tracked_events::track(&ctx, &annals.app, Arc::clone(&parsed)).await?;
-    let Intake { accepted, duplicates, over_quota } = written.value;
-    let none_covered = accepted == 0 && duplicates == 0 && !over_quota.is_empty();
-    rejected.extend(over_quota.into_iter().map(|index| RejectedEvent {
-        index: places[index],
-        message_id: Some(parsed[index].message_id.clone()),
-        code: "quota_exceeded",
-        detail: "the plan's events of this billing period are used up".to_owned(),
-    }));
-    rejected.sort_unstable_by_key(|event| event.index);
-    let data = TrackedData { accepted, duplicates, rejected };
-    if none_covered {
-        let detail = "the plan's events of this billing period are used up";
-        return Err(Problem::new(StatusCode::PAYMENT_REQUIRED, "quota_exceeded", detail).data(&data));
-    }
-    let position = HeaderValue::from(written.position);
-    Ok(HttpResponse::Ok().insert_header((POSITION, position)).json(Tracked { success: true, data }))
+    let run = async |app: &App| tracked_events::track(&ctx, app, Arc::clone(&parsed)).await;
+    let (parsed, rejected) = (Arc::clone(&parsed), Arc::new(rejected));
+    let told = move |intake: &Intake, commit: &Commit<'_>| {
+        let over_quota = intake.over_quota.iter().map(|index| RejectedEvent {
+            index: places[*index],
+            message_id: Some(parsed[*index].message_id.clone()),
+            code: "quota_exceeded",
+            detail: QUOTA_EXCEEDED.to_owned(),
+        });
+        let mut rejected: Vec<_> = rejected.iter().cloned().chain(over_quota).collect();
+        rejected.sort_unstable_by_key(|event| event.index);
+        let Intake { accepted, duplicates, .. } = *intake;
+        let data = TrackedData { accepted, duplicates, rejected };
+        if accepted == 0 && duplicates == 0 && !intake.over_quota.is_empty() {
+            let status = StatusCode::PAYMENT_REQUIRED;
+            return Err(Problem::new(status, "quota_exceeded", QUOTA_EXCEEDED).data(&data));
+        }
+        Ok(Taken { tracked: Tracked { success: true, data }, position: commit.position() })
+    };
+    once.of(&ctx, body).answer(run, told).await
 }

@@ -55,11 +55,13 @@ pub(crate) struct Setup {
     pub(crate) redis_url: Option<String>,
     /// Whether projections are fed and jobs are done.
     pub(crate) workers: bool,
+    /// The installation's secret; one of its own if none is given.
+    pub(crate) secret_key: Option<String>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { database_url: None, redis_url: None, workers: true }
+        Self { database_url: None, redis_url: None, workers: true, secret_key: None }
     }
 }
 
@@ -97,7 +99,7 @@ impl TestApp {
             redis_url: setup.redis_url.map(Into::into),
             smtp_url: None,
             mail_from: "Annals <annals@localhost>".to_owned(),
-            secret_key: None,
+            secret_key: setup.secret_key.map(Into::into),
         };
         let stop = CancellationToken::new();
         let workers = (stop.child_token(), CancellationToken::new());

@@ -44,6 +44,11 @@ impl Client {
         Self { authorization: Some(authorization.into()), ..self.clone() }
     }
 
+    /// The same caller at another server.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// With a bearer's token.
     pub(crate) fn bearing(&self, token: &str) -> Self {
         self.authorized(format!("Bearer {token}"))
@@ -73,6 +78,11 @@ impl Client {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.request(Method::POST, path).json(&body).send().await
+    }
+
+    /// A POST that may be sent again.
+    pub(crate) async fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.request(Method::POST, path).header("idempotency-key", key).json(body).send().await
     }
 
     /// A POST without a body.
@@ -111,14 +121,17 @@ impl Request {
     }
 
     pub(crate) async fn send(self) -> Answer {
-        let response = match self.builder.send().await {
-            Ok(response) => response,
-            Err(error) => panic!("{}: {error:?}", self.what),
-        };
+        let what = self.what.clone();
+        self.try_send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+    }
+
+    /// The same at a server that may go away.
+    pub(crate) async fn try_send(self) -> reqwest::Result<Answer> {
+        let response = self.builder.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { what: self.what, status: status.as_u16(), headers, text, json }
+        Ok(Answer { what: self.what, status: status.as_u16(), headers, text, json })
     }
 }
 
@@ -204,6 +217,30 @@ impl Answer {
     /// A header's value, if it is there.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Whether the answer was given before.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.header("idempotent-replayed") == Some("true")
+    }
+
+    /// The same answer, which must be that of an earlier request, byte for byte, headers included.
+    #[track_caller]
+    pub(crate) fn replays(self, first: &Self) -> Self {
+        assert!(self.is_replayed() && !first.is_replayed(), "{self:?} after {first:?}");
+        assert_eq!((self.status, &self.text), (first.status, &first.text));
+        assert_eq!(self.lasting_headers(), first.lasting_headers(), "{self:?}");
+        self
+    }
+
+    /// The headers but for those of the single exchange.
+    fn lasting_headers(&self) -> Vec<(&str, &[u8])> {
+        const OF_EXCHANGE: &[&str] =
+            &["x-request-id", "date", "ratelimit", "ratelimit-policy", "idempotent-replayed"];
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let mut headers: Vec<_> = headers.filter(|(name, _)| !OF_EXCHANGE.contains(name)).collect();
+        headers.sort_unstable();
+        headers
     }
 
     /// The body but for the request's id: what two answers that tell nothing have in common.

@@ -33,7 +33,9 @@ mod journal;
 // What holds for every route.
 mod access_matrix;
 mod errors;
+mod every_post_twice;
 mod isolation;
+mod once;
 mod openapi;
 
 // The binary, and how it is built.

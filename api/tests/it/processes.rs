@@ -1,9 +1,18 @@
 //! The binary as its users meet it: started, interrupted, killed, and started again.
 
-use std::{fmt::Write, fs, process::Command};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write,
+    fs,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use domain::ids::TenantId;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -133,6 +142,62 @@ async fn a_server_that_is_killed_while_events_are_sent_loses_none_and_counts_non
     let usage = ada.get(&format!("/v1/tenants/{tenant}/usage?{range}&min_position={head}")).await.ok();
     let months: Vec<_> = usage.items().iter().map(|point| point["count"].as_u64().unwrap()).collect();
     assert_eq!(months, [EVENTS as u64 / 12; 12]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_carries_out_once_what_is_sent_again() {
+    let mut installation = Installation::new();
+    installation.serve().await;
+    let (tenant, _) = installation.demo();
+    let path = format!("/v1/tenants/{tenant}/workspaces");
+    let ada = signed_in(&installation, "ada@demo.example").await;
+    let request = |client: &Client, number: usize| {
+        let key = format!("key-{number}");
+        client.request(Method::POST, &path).header("idempotency-key", &key).json(&json!({"name": key}))
+    };
+    let sent = Arc::new(AtomicUsize::new(0));
+    let senders: Vec<_> = (0..8)
+        .map(|_| {
+            let (sent, ada, path) = (Arc::clone(&sent), ada.clone(), path.clone());
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                loop {
+                    let number = sent.fetch_add(1, Ordering::Relaxed);
+                    let key = format!("key-{number}");
+                    let request = ada.request(Method::POST, &path).header("idempotency-key", &key);
+                    match request.json(&json!({"name": key})).try_send().await {
+                        Ok(answer) => answers.push((number, answer.expect(StatusCode::CREATED))),
+                        Err(_) => return answers,
+                    }
+                }
+            })
+        })
+        .collect();
+    eventually("some answers", async || (sent.load(Ordering::Relaxed) > 100).then_some(())).await;
+    installation.kill();
+    let mut answers = HashMap::new();
+    for sender in senders {
+        answers.extend(sender.await.unwrap());
+    }
+    let sent = sent.load(Ordering::Relaxed);
+    assert_eq!(sent, answers.len() + 8, "each sender has lost its last answer");
+
+    installation.serve().await;
+    let ada = signed_in(&installation, "ada@demo.example").await;
+    for number in 0..sent {
+        let again = request(&ada, number).send().await.expect(StatusCode::CREATED);
+        match answers.get(&number) {
+            Some(first) => drop(again.replays(first)),
+            // It was committed, or was not: the next answer is the same.
+            None if again.is_replayed() => {}
+            None => drop(request(&ada, number).send().await.replays(&again)),
+        }
+    }
+    let head = ada.get(&format!("/v1/tenants/{tenant}/journal?limit=1")).await.ok().position();
+    let mut names = ada.get(&format!("{path}?limit=500&min_position={head}")).await.ok().all("name");
+    names.retain(|name| name.starts_with("key-"));
+    let distinct: HashSet<_> = names.iter().collect();
+    assert_eq!((names.len(), distinct.len()), (sent, sent));
 }
 
 /// The same number of events in each month of a year.

@@ -15,6 +15,7 @@ const JOURNAL: &[&str] = &[
     "journal_heads",
     "journal_tiles",
     "journal_trees",
+    "kept_answers",
     "secrets",
     "snapshots",
 ];

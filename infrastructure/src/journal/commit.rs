@@ -5,6 +5,7 @@ use application::{
     claim::{Claim, Release},
     error::Error,
     journal::Snapshot,
+    once::{Once, in_use},
     work::Changes,
 };
 use chrono::{DateTime, Utc};
@@ -15,10 +16,12 @@ use uuid::Uuid;
 use super::{
     Head,
     appender::{Append, append, gave_way, is_repeated},
+    read::read_streams,
     round::Round,
 };
 use crate::{
     database::{Database, database_error},
+    kept_answers,
     tenant_tx::TenantTx,
 };
 
@@ -26,7 +29,7 @@ use crate::{
 pub(super) enum Committing {
     /// It is done.
     Done,
-    /// Another stream holds a value that was to be claimed; nothing was committed.
+    /// Another stream holds a value that was to be claimed, or another request has kept its answer; nothing was committed.
     Refused(Error),
     /// Another commit was in the way; nothing was committed.
     GaveWay,
@@ -64,14 +67,20 @@ async fn try_lock_head(tx: &mut TenantTx) -> Result<Option<Head>, Error> {
 /// Writes all that a round holds behind the locked head, and commits.
 pub(super) async fn commit(mut tx: TenantTx, round: &mut Round) -> Result<Committing, Error> {
     let own = round.own.take();
-    let witnesses = round.witnesses();
-    if own.is_none() && round.events() == 0 && witnesses.is_empty() {
+    let (witnesses, once) = (round.witnesses(), round.once());
+    if own.is_none() && once.is_none() && round.events() == 0 && witnesses.is_empty() {
         return Ok(Committing::Done);
     }
     if let Some(changes) = own
         && let Some(refusal) = write(&mut tx, changes).await?
     {
-        return Ok(refusal);
+        // What is taken may have been taken by the same request, in another tenant's journal or another process.
+        return Ok(match once {
+            Some(once) if kept_answers::find(&mut tx, &once.identity).await?.is_some() => {
+                Committing::Refused(in_use())
+            }
+            _ => refusal,
+        });
     }
     let (tenant, recordings) = (tx.tenant(), round.recordings.clone());
     let appended =
@@ -82,7 +91,34 @@ pub(super) async fn commit(mut tx: TenantTx, round: &mut Round) -> Result<Commit
         Err(error) => Err(database_error(error)),
         Ok(call) if !call.changed.is_empty() => Ok(Committing::SessionsChanged(call.changed)),
         Ok(call) if call.appended.is_empty() => Err(Error::internal("a locked journal does not grow")),
-        Ok(_) => tx.commit().await.map(|()| Committing::Done),
+        Ok(_) => {
+            if let Some(once) = once
+                && let Some(refusal) = keep_answer(&mut tx, round, &once).await?
+            {
+                return Ok(refusal);
+            }
+            tx.commit().await.map(|()| Committing::Done)
+        }
+    }
+}
+
+/// Keeps the answer of the round's only command; tells what refuses it, if something does.
+async fn keep_answer(tx: &mut TenantTx, round: &mut Round, once: &Once) -> Result<Option<Committing>, Error> {
+    // As of the commit: what was appended is among them, and nobody else appends.
+    let events = match once.streams.as_slice() {
+        [] => Vec::new(),
+        streams => read_streams(tx, streams).await?,
+    };
+    let answer = match round.render(once, &events) {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return Ok(None),
+        Err(error) => return Ok(Some(Committing::Refused(error))),
+    };
+    match kept_answers::keep(tx, &once.identity, &answer).await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(Committing::Refused(in_use()))),
+        Err(error) if gave_way(&error) => Ok(Some(Committing::GaveWay)),
+        Err(error) => Err(database_error(error)),
     }
 }
 

@@ -28,6 +28,7 @@ use application::{
     error::Error,
     journal::{Command, Committed, History, Journal, StreamRequest},
     loaded::Loaded,
+    once::{Identity, KeptAnswer},
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -47,6 +48,7 @@ use self::{
 use crate::{
     database::{Database, database_error},
     growth::Growth,
+    kept_answers,
     tenant_tx::TenantTx,
 };
 
@@ -145,6 +147,11 @@ impl Journal for PgJournal {
         .await
         .map_err(database_error)?;
         Ok(value.map(SecretSlice::from))
+    }
+
+    async fn kept_answer(&self, identity: &Identity) -> Result<Option<KeptAnswer>, Error> {
+        let mut tx = TenantTx::begin(&self.database, identity.scope).await?;
+        kept_answers::find(&mut tx, identity).await
     }
 
     async fn read(&self, tenant: TenantId, after: u64, limit: u32) -> Result<Vec<RecordedEvent>, Error> {

@@ -9,11 +9,15 @@ use application::{
     error::Error,
     journal::{Answer, Committed, Snapshot},
     loaded::Loaded,
+    once::{Commit, Once},
     recording::Recording,
     work::{Changes, Work},
 };
 use chrono::{DateTime, Utc};
-use domain::{ctx::Witness, recorded_event::StreamId};
+use domain::{
+    ctx::Witness,
+    recorded_event::{RecordedEvent, StreamId},
+};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -102,6 +106,10 @@ impl Round {
         };
         while round.own.is_none() && round.events() < EVENTS {
             let Some(queued) = waiting.pop_front() else { break };
+            if queued.is_alone() && (take == Take::Sharing || !round.decided.is_empty()) {
+                waiting.push_front(queued);
+                break;
+            }
             let (work, decision) = round.ask(&queued, &existing, now);
             if others == Others::Assumed && !queued.command.firsts.iter().all(|id| work.exists(*id)) {
                 round.wants_look = true;
@@ -167,6 +175,24 @@ impl Round {
         self.snapshots.append(&mut changes.snapshots);
         if changes.needs_own_commit() {
             self.own = Some(changes);
+        }
+    }
+
+    /// What the command keeps its answer by, if it is one that is alone with its commit and was not refused.
+    pub(super) fn once(&self) -> Option<Arc<Once>> {
+        match self.decided.as_slice() {
+            [Decided { queued, outcome: Ok(_) }] => queued.command.once.clone(),
+            _ => None,
+        }
+    }
+
+    /// What is kept of the only command's answer.
+    pub(super) fn render(&self, once: &Once, events: &[RecordedEvent]) -> Result<Option<Vec<u8>>, Error> {
+        match (self.decided.as_slice(), self.recordings.as_slice()) {
+            ([Decided { outcome: Ok(answer), .. }], [recording]) => {
+                (once.render)(&**answer, &Commit { recording, events })
+            }
+            _ => Err(Error::internal("a command that keeps its answer is alone")),
         }
     }
 

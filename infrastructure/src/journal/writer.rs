@@ -14,6 +14,7 @@ use application::{
     error::Error,
     journal::{Command, Committed, StreamRequest},
     loaded::Loaded,
+    once::in_use,
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::ids::TenantId;
@@ -36,6 +37,7 @@ use super::{
 use crate::{
     database::{Database, database_error, is_away},
     growth::Growth,
+    kept_answers,
     tenant_tx::TenantTx,
 };
 
@@ -136,7 +138,9 @@ impl Writer {
                 return;
             }
             let shared = self.shared_until.is_some_and(|until| Instant::now() < until);
-            let served = if shared {
+            let served = if waiting.front().is_some_and(Queued::is_alone) {
+                self.commit_alone(&mut waiting).await
+            } else if shared {
                 self.commit_locked(&mut waiting).await
             } else {
                 self.commit_unlocked(&mut waiting).await
@@ -228,10 +232,27 @@ impl Writer {
         Err(Setback::Outrun)
     }
 
+    /// Carries out the first command, which keeps its answer, in a commit of its own.
+    async fn commit_alone(&mut self, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
+        let mut alone: VecDeque<Queued> = waiting.pop_front().into_iter().collect();
+        let served = self.commit_locked(&mut alone).await;
+        alone.into_iter().rev().for_each(|queued| waiting.push_front(queued));
+        served
+    }
+
     /// Locks the journal's end, decides, and appends: nobody can be faster.
     async fn commit_locked(&mut self, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
         let mut tx = TenantTx::begin(&self.desk.database, self.tenant).await?;
         let head = commit::lock_head(&mut tx, self.now()).await?;
+        if let Some(once) = waiting.front().and_then(|queued| queued.command.once.clone())
+            && kept_answers::find(&mut tx, &once.identity).await?.is_some()
+        {
+            // The same request was faster. Before anything is decided, because it might be refused for another reason.
+            if let Some(queued) = waiting.pop_front() {
+                queued.reply(Err(in_use()));
+            }
+            return Ok(());
+        }
         // Forgets what it remembers of another time.
         self.memory().learn(head, []);
         let Known { mut start, missing } = self.remembered(waiting);
@@ -335,6 +356,11 @@ struct Known {
 }
 
 impl Queued {
+    /// Whether it keeps its answer, which may be refused, and then nothing else may fall with it.
+    pub(super) fn is_alone(&self) -> bool {
+        self.command.once.is_some()
+    }
+
     /// Tells what the command came to. Who has gone away does not need to know.
     pub(super) fn reply(self, committed: Result<Committed, Error>) {
         let _ = self.reply.send(committed);

@@ -5,6 +5,7 @@ use application::{
     journal::{Command, Committed, PastEvent, StreamRequest},
     loaded::Loaded,
     mail::MailError,
+    once::{Identity, KeptAnswer},
     tokens::{InvitationToken, VerificationToken},
 };
 use chrono::{TimeDelta, Utc};
@@ -57,6 +58,10 @@ impl Journal for Told {
 
     async fn secret(&self, _: TenantId, _: Uuid, _: &str) -> Result<Option<SecretSlice<u8>>, Error> {
         unreachable!("a mail tells no secret")
+    }
+
+    async fn kept_answer(&self, _: &Identity) -> Result<Option<KeptAnswer>, Error> {
+        unreachable!("a mail answers nobody")
     }
 
     async fn read(&self, _: TenantId, _: u64, _: u32) -> Result<Vec<RecordedEvent>, Error> {
