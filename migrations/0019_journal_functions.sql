@@ -1,8 +1,8 @@
 -- Why: a decision's streams are read, and what it produced is appended, in one round trip each; and the appends of several
 -- tenants share one commit, because waiting for the disk costs more than anything else in it.
 --
--- Each function sets the tenant's context itself, for the rest of its transaction, before it touches the tenant's rows:
--- row level security holds inside as everywhere. Called outside a transaction, the context ends with the call.
+-- Each function sets the context itself before it touches a tenant's rows: row level security holds inside as everywhere.
+-- Called outside a transaction, the context ends with the call.
 
 -- Where a tenant's journal ends, with the snapshots of `streams` that have the versions asked for and the events after
 -- them, and those of `firsts` that have an event: all as of one moment. Without any of them there is one row, and without a journal its position is 0.
@@ -80,6 +80,9 @@ SET plan_cache_mode = force_generic_plan
 SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
+DECLARE
+    -- The context that the rest of the caller's transaction has.
+    context constant text := coalesce(current_setting('app.tenant_id', true), '');
 BEGIN
     appended := '{}';
     changed := '{}';
@@ -93,6 +96,7 @@ BEGIN
                   AND event.stream_id = known.session AND event.sequence = known.at + 1
             )
         );
+        PERFORM set_config('app.tenant_id', context, true);
         IF cardinality(changed) > 0 THEN
             RETURN;
         END IF;

@@ -7,6 +7,7 @@ pub mod entity;
 mod entity_table;
 pub mod fold;
 mod left_alone;
+mod poll;
 pub mod page;
 pub mod projector;
 pub mod rebuild;

@@ -8,16 +8,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use application::error::Error;
 use domain::ids::TenantId;
-use infrastructure::{
-    database::{Database, database_error},
-    growth::Growth,
-    tenant_tx::TenantTx,
-};
+use infrastructure::{database::Database, growth::Growth, tenant_tx::TenantTx};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use crate::{
     fold::Projection,
     left_alone::LeftAlone,
+    poll::Poll,
     turns::{Outcome, Turn, Turns},
     visit::Visitor,
 };
@@ -47,8 +44,10 @@ impl Projector {
 
     /// Runs until dropped. What is under way when it is dropped rolls back and is done again by the next one.
     pub async fn run(self: Arc<Self>) {
-        let mut poll = tokio::time::interval(POLL);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(POLL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let names: Vec<&str> = self.visitor.projections.iter().map(|projection| projection.name()).collect();
+        let mut poll = Poll::default();
         let mut tasks = JoinSet::new();
         loop {
             while tasks.len() < AT_ONCE {
@@ -56,7 +55,7 @@ impl Projector {
             }
             let grown = tokio::select! {
                 tenants = self.growth.wait() => tenants,
-                _ = poll.tick() => self.behind().await.unwrap_or_else(|error| {
+                _ = tick.tick() => poll.look(&self.visitor.database, &names).await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "can't look for journals that have grown");
                     HashSet::new()
                 }),
@@ -106,26 +105,5 @@ impl Projector {
             tx = visited.commit_and_begin_computed(next.tenant()).await?;
             std::mem::replace(&mut turn, next).end(outcome);
         }
-    }
-
-    /// The tenants that some projection is behind for.
-    async fn behind(&self) -> Result<HashSet<TenantId>, Error> {
-        let names: Vec<String> =
-            self.visitor.projections.iter().map(|projection| projection.name().to_owned()).collect();
-        let mut tx = TenantTx::begin(&self.visitor.database, TenantId::PLATFORM).await?;
-        let tenants = sqlx::query_scalar!(
-            r#"SELECT head.tenant_id AS "tenant_id!"
-               FROM journal_heads AS head
-               LEFT JOIN projection_checkpoints AS checkpoint
-                   ON checkpoint.tenant_id = head.tenant_id AND checkpoint.projection = ANY($1)
-               WHERE head.position > 0
-               GROUP BY head.tenant_id, head.position
-               HAVING count(checkpoint.position) < cardinality($1) OR min(checkpoint.position) < head.position"#,
-            &names
-        )
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(database_error)?;
-        Ok(tenants.into_iter().map(TenantId::from).collect())
     }
 }

@@ -99,14 +99,10 @@ pub async fn list(
 pub async fn lag_by_projection(database: &Database, now: DateTime<Utc>) -> Result<Vec<ProjectionLag>, Error> {
     let mut tx = TenantTx::begin(database, TenantId::PLATFORM).await?;
     let rows = sqlx::query!(
-        r#"SELECT projection AS "projection!", count(*) FILTER (WHERE head.position > coalesce(checkpoint.position, 0))
-                      AS "behind!",
+        r#"SELECT projection AS "projection!",
+                  count(*) FILTER (WHERE head.position > coalesce(checkpoint.position, 0)) AS "behind!",
                   count(checkpoint.error) AS "failing!",
-                  max(head.position - coalesce(checkpoint.position, 0)) AS lag,
-                  (array_agg(head.tenant_id ORDER BY head.position - coalesce(checkpoint.position, 0) DESC))[1]
-                      AS furthest,
-                  (array_agg(coalesce(checkpoint.position, 0)
-                      ORDER BY head.position - coalesce(checkpoint.position, 0) DESC))[1] AS position
+                  coalesce(max(head.position - coalesce(checkpoint.position, 0)), 0) AS "lag!"
            FROM unnest($1::text[]) AS projection
            CROSS JOIN journal_heads AS head
            LEFT JOIN projection_checkpoints AS checkpoint USING (tenant_id, projection)
@@ -116,25 +112,47 @@ pub async fn lag_by_projection(database: &Database, now: DateTime<Utc>) -> Resul
     .fetch_all(&mut *tx)
     .await
     .map_err(database_error)?;
-    drop(tx);
     let mut lags = Vec::with_capacity(rows.len());
     for row in rows {
-        let lag_events = row.lag.unwrap_or(0).max(0) as u64;
-        let since = match (lag_events, row.furthest, row.position) {
-            (1.., Some(tenant), Some(position)) => {
-                recorded_at(database, tenant.into(), &[position + 1]).await?
-            }
-            _ => HashMap::new(),
+        let since = match row.lag {
+            1.. => furthest_behind(&mut tx, &row.projection).await?,
+            _ => None,
         };
-        lags.push(ProjectionLag {
+        lags.push((row, since));
+    }
+    drop(tx);
+    let mut dated = Vec::with_capacity(lags.len());
+    for (row, furthest) in lags {
+        let since = match furthest {
+            Some((tenant, position)) => recorded_at(database, tenant, &[position + 1]).await?,
+            None => HashMap::new(),
+        };
+        dated.push(ProjectionLag {
             name: row.projection,
             tenants_behind: row.behind as u64,
             tenants_failing: row.failing as u64,
-            lag_events,
+            lag_events: row.lag.max(0) as u64,
             lag_seconds: since.into_values().next().map_or(0.0, |since| seconds(now, since)),
         });
     }
-    Ok(lags)
+    Ok(dated)
+}
+
+/// The tenant that a projection lags most for, and where it stands there.
+async fn furthest_behind(tx: &mut TenantTx, projection: &str) -> Result<Option<(TenantId, i64)>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT head.tenant_id, coalesce(checkpoint.position, 0) AS "position!"
+           FROM journal_heads AS head
+           LEFT JOIN projection_checkpoints AS checkpoint
+               ON checkpoint.tenant_id = head.tenant_id AND checkpoint.projection = $1
+           WHERE head.position > coalesce(checkpoint.position, 0)
+           ORDER BY head.position - coalesce(checkpoint.position, 0) DESC LIMIT 1"#,
+        projection
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    Ok(row.map(|row| (row.tenant_id.into(), row.position)))
 }
 
 struct Head {
