@@ -15,7 +15,7 @@ const REST: u32 = 50;
 /// How long a rest is at least.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// How long a rest is at most.
-const LONGEST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_millis(150);
 
 /// The tenants that have grown or are being projected.
 #[derive(Default)]
