@@ -16,6 +16,7 @@ use infrastructure::{
     keys::MasterKey,
     limits::{MemoryLimits, RedisLimits},
     mail::{FolderMailer, SmtpMailer},
+    vault::Vault,
 };
 use projections::reactions::MailOffice;
 use secrecy::ExposeSecret;
@@ -97,8 +98,9 @@ impl Annals {
     /// Migrates the database and puts everything together.
     pub async fn start(config: Config, postgres: &Postgres) -> anyhow::Result<Arc<Self>> {
         database::migrate(postgres.options()).await?;
-        let database = Database::connect(postgres.options().clone(), config.database_connections).await?;
         let key = master_key(&config)?;
+        let (options, vault) = (postgres.options().clone(), Vault::new(&key, None));
+        let database = Database::connect(options, config.database_connections, vault).await?;
         let redis = match &config.redis_url {
             Some(url) => Some(RedisLimits::connect(url.expose_secret(), "annals:").await.map_err(no_redis)?),
             None => None,
@@ -125,7 +127,8 @@ impl Annals {
     }
 }
 
-fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
+/// The installation's secret.
+pub(crate) fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
     if let Some(key) = &config.secret_key {
         return Ok(MasterKey::parse(key.expose_secret())?);
     }

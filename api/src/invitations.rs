@@ -9,10 +9,7 @@ use domain::{
     permission::Role,
     text::Email,
 };
-use projections::{
-    entity,
-    invitations::{InvitationRow, InvitationState, Invitations},
-};
+use projections::invitations::{InvitationRow, InvitationState};
 use serde::Serialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -134,7 +131,7 @@ async fn invite(
     let NewInvitation { email, role, expires_in_days } = body.value;
     let valid_for = valid_for(expires_in_days)?;
     let written = invitations::invite(&ctx, &annals.app, Invite { email, role, valid_for }).await?;
-    let row = entity::of_commit::<Invitations, _>(&written, written.value)?;
+    let row = projections::invitations::of_commit(&annals.database, ctx.tenant, &written).await?;
     let (location, sequence) = (format!("/v1/tenants/{}/invitations/{}", ctx.tenant, row.id), row.sequence);
     Ok(Data::created(row, location).at(written.position).sequence(sequence))
 }
@@ -232,7 +229,7 @@ async fn changed(
     invitation: InvitationId,
     position: u64,
 ) -> Result<Data<InvitationRow>, Problem> {
-    let row = entity::of_stream::<Invitations>(&annals.database, member.ctx.tenant, invitation).await?;
+    let row = projections::invitations::of_stream(&annals.database, member.ctx.tenant, invitation).await?;
     let sequence = row.sequence;
     Ok(Data::new(row).at(position).sequence(sequence))
 }

@@ -6,10 +6,7 @@ use domain::{
     ids::{MemberId, TenantId},
     permission::Role,
 };
-use projections::{
-    entity,
-    members::{MemberRow, Members},
-};
+use projections::members::MemberRow;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
@@ -80,7 +77,7 @@ async fn change(
 ) -> Result<Data<MemberRow>, Problem> {
     let (Member { ctx }, Ids((_, id))) = (member, ids);
     let written = members::change_role(&ctx, &annals.app, id, body.value.role, &expected.0).await?;
-    let row = entity::of_stream::<Members>(&annals.database, ctx.tenant, id).await?;
+    let row = projections::members::of_stream(&annals.database, ctx.tenant, id).await?;
     let sequence = row.sequence;
     Ok(Data::new(row).at(written.position).sequence(sequence))
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::{
     aggregate::Decide,
     ctx::Ctx,
-    ids::TenantId,
+    ids::{TenantId, UserId},
     recorded_event::{RecordedEvent, StreamId},
 };
 use secrecy::SecretSlice;
@@ -88,6 +88,8 @@ pub struct StreamRequest {
     pub stream: StreamId,
     /// The version of the states that its aggregate reads. A snapshot of another one is passed over.
     pub snapshot_version: u16,
+    /// Whether its aggregate reads what its events say about people.
+    pub reads_personal: bool,
     /// Whether its aggregate can read this state. A snapshot that it can't read is passed over too.
     pub reads: fn(&RawValue) -> bool,
 }
@@ -98,6 +100,7 @@ impl StreamRequest {
         Self {
             stream: StreamId { kind: A::TYPE.to_owned(), id },
             snapshot_version: A::SNAPSHOT_VERSION,
+            reads_personal: A::READS_PERSONAL,
             reads: |state| serde_json::from_str::<A>(state.get()).is_ok(),
         }
     }
@@ -125,6 +128,8 @@ pub struct Snapshot {
     pub version: u16,
     /// The state as JSON.
     pub state: Box<RawValue>,
+    /// The user that it is about; then it is kept sealed.
+    pub about: Option<UserId>,
 }
 
 /// An event as far as its aggregate needs it.

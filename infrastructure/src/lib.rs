@@ -13,6 +13,7 @@ pub mod tenant_tx;
 pub mod access_tokens;
 pub mod argon2_passwords;
 pub mod keys;
+pub mod vault;
 
 // The outside.
 pub mod limits;

@@ -23,6 +23,7 @@ use crate::{
     checkpoint,
     fold::{Fold, FoldError, Table, records},
     page::{Page, PageRequest},
+    personal,
 };
 
 /// The projection. It also runs on the platform's journal, for users and their sessions.
@@ -144,7 +145,11 @@ pub async fn list(
     .fetch_all(&mut *tx)
     .await
     .map_err(database_error)?;
-    Ok(page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row| row.position))
+    drop(tx);
+    let mut page =
+        page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row: &AuditRow| row.position);
+    personal::open(database, ctx.tenant, &mut page.items).await?;
+    Ok(page)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The invitations of a tenant.
 
-use application::error::Error;
+use application::{app::Written, error::Error};
 use chrono::{DateTime, Utc};
 use domain::{
     ctx::Ctx,
-    ids::{InvitationId, WorkspaceId},
+    ids::{InvitationId, TenantId, WorkspaceId},
     invitations::{
         InvitationAccepted, InvitationDeclined, InvitationExpired, InvitationResent, InvitationRevoked,
         InvitationSent,
@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
 use crate::{
-    checkpoint,
+    checkpoint, entity,
     entity_table::entity_table,
     fold::{Fold, FoldError, Table},
     page::{Page, PageRequest},
+    personal::{self, Personal},
 };
 
 /// The projection.
@@ -126,6 +127,12 @@ impl Fold for Invitations {
     }
 }
 
+impl Personal for InvitationRow {
+    fn texts(&mut self) -> Vec<&mut String> {
+        vec![&mut self.email, &mut self.invited_by]
+    }
+}
+
 entity_table! {
     Invitations in "invitations"
     changes "state = excluded.state, sent_at = excluded.sent_at, expires_at = excluded.expires_at, \
@@ -156,7 +163,11 @@ pub async fn list(
     .fetch_all(&mut *tx)
     .await
     .map_err(database_error)?;
-    Ok(page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row| row.id))
+    drop(tx);
+    let mut page =
+        page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row: &InvitationRow| row.id);
+    personal::open(database, ctx.tenant, &mut page.items).await?;
+    Ok(page)
 }
 
 /// One invitation, with the position that the read model has seen.
@@ -170,6 +181,36 @@ pub async fn get(
     let (mut tx, position) =
         checkpoint::begin_at(database, ctx.tenant, Invitations::NAME, min_position).await?;
     let rows = Invitations::load(&mut tx, &[id]).await?;
+    drop(tx);
     let (_, row) = rows.into_iter().next().ok_or_else(Error::not_found)?;
-    Ok((row, position))
+    Ok((opened(database, ctx.tenant, row).await?, position))
+}
+
+/// The invitation that a commit has sent.
+pub async fn of_commit(
+    database: &Database,
+    tenant: TenantId,
+    sent: &Written<InvitationId>,
+) -> Result<InvitationRow, Error> {
+    let row = entity::of_commit::<Invitations, _>(sent, sent.value)?;
+    opened(database, tenant, row).await
+}
+
+/// An invitation straight from the journal: what a change of it answers with.
+pub async fn of_stream(
+    database: &Database,
+    tenant: TenantId,
+    id: InvitationId,
+) -> Result<InvitationRow, Error> {
+    let row = entity::of_stream::<Invitations>(database, tenant, id).await?;
+    opened(database, tenant, row).await
+}
+
+async fn opened(
+    database: &Database,
+    tenant: TenantId,
+    mut row: InvitationRow,
+) -> Result<InvitationRow, Error> {
+    personal::open(database, tenant, std::slice::from_mut(&mut row)).await?;
+    Ok(row)
 }

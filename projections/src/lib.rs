@@ -8,6 +8,7 @@ pub mod entity;
 mod entity_table;
 pub mod fold;
 pub mod page;
+mod personal;
 pub mod projector;
 pub mod rebuild;
 

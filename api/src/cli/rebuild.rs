@@ -5,14 +5,20 @@ use std::{io::IsTerminal, time::Duration};
 use clap::Args;
 use domain::ids::TenantId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use infrastructure::database::{self, Database};
+use infrastructure::{
+    database::{self, Database},
+    vault::Vault,
+};
 use projections::{
     ALL,
     fold::Projection,
     rebuild::{Extent, extents, rebuild},
 };
 
-use crate::{annals::Postgres, config::Config};
+use crate::{
+    annals::{Postgres, master_key},
+    config::Config,
+};
 
 #[derive(Args)]
 pub(super) struct RebuildArgs {
@@ -28,10 +34,11 @@ pub(super) struct RebuildArgs {
 /// complete.
 pub(super) async fn run(config: Config, args: RebuildArgs) -> anyhow::Result<()> {
     let projections = chosen(args.projection.as_deref())?;
+    let vault = Vault::new(&master_key(&config)?, None);
     let postgres = Postgres::join(&config).await?;
     let result = async {
         database::migrate(postgres.options()).await?;
-        let database = Database::connect(postgres.options().clone(), 2).await?;
+        let database = Database::connect(postgres.options().clone(), 2, vault).await?;
         let extents = extents(&database, args.tenant).await?;
         if let (Some(tenant), true) = (args.tenant, extents.is_empty()) {
             anyhow::bail!("{tenant} has no journal");

@@ -7,16 +7,19 @@
 
 // Readers.
 mod load;
+mod opening;
 mod read;
 
 // One tenant's writer.
 mod firsts;
 mod memory;
 mod round;
+mod sealing;
 mod writer;
 
 // All of them, and their way to the database.
 mod appender;
+mod claims;
 mod commit;
 mod writers;
 
@@ -47,6 +50,7 @@ use crate::{
     database::{Database, database_error},
     growth::Growth,
     tenant_tx::TenantTx,
+    vault::Source,
 };
 
 /// The journal in PostgreSQL.
@@ -89,7 +93,7 @@ impl PgJournal {
 
     async fn loading(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Loading, Error> {
         let mut connection = self.database.pool().acquire().await.map_err(database_error)?;
-        load(&mut connection, tenant, streams, &[]).await
+        load(&mut connection, self.database.vault(), tenant, streams, &[]).await
     }
 }
 
@@ -115,12 +119,14 @@ impl Journal for PgJournal {
     }
 
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error> {
+        let vault = self.database.vault();
+        let value = claims::stored(vault, Source::Pool(&self.database), kind, value).await?;
         let mut tx = TenantTx::begin(&self.database, kind.scope(tenant)).await?;
         sqlx::query_scalar!(
             "SELECT stream_id FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3",
             tx.tenant().uuid(),
             kind.as_str(),
-            value
+            &*value
         )
         .fetch_optional(&mut *tx)
         .await

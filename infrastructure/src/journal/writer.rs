@@ -37,6 +37,7 @@ use crate::{
     database::{Database, database_error, is_away},
     growth::Growth,
     tenant_tx::TenantTx,
+    vault::Source,
 };
 
 /// How long a writer without commands stays.
@@ -175,9 +176,14 @@ impl Writer {
                 return Err(Setback::Outrun);
             }
         }
-        let round = Round::decide(start, waiting, Take::Sharing, self.now());
+        let mut round = Round::decide(start, waiting, Take::Sharing, self.now());
         if round.decided.is_empty() {
             return self.commit_locked(waiting).await;
+        }
+        let database = &self.desk.database;
+        if let Err(error) = round.seal(database.vault(), Source::Pool(database)).await {
+            round.undo(waiting);
+            return Err(error.into());
         }
         if round.events() == 0 && is_fresh && round.witnesses().is_empty() {
             self.settle(round);
@@ -188,7 +194,7 @@ impl Writer {
 
     async fn load(&self, streams: &[StreamRequest], firsts: &[Uuid]) -> Result<Loading, Error> {
         let mut connection = self.desk.database.pool().acquire().await.map_err(database_error)?;
-        load(&mut connection, self.tenant, streams, firsts).await
+        load(&mut connection, self.desk.database.vault(), self.tenant, streams, firsts).await
     }
 
     async fn append(&mut self, round: Round, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
@@ -230,11 +236,16 @@ impl Writer {
         let firsts = firsts(waiting);
         start.head = head;
         if !missing.is_empty() || !firsts.is_empty() {
-            let loading = load(&mut tx, self.tenant, &missing, &firsts).await?;
+            let loading = load(&mut tx, self.desk.database.vault(), self.tenant, &missing, &firsts).await?;
             self.take_in(&mut start, loading);
         }
         let mut round = Round::decide(start, waiting, Take::Any, self.now());
-        match commit::commit(tx, &mut round).await {
+        let vault = self.desk.database.vault();
+        let committed = match round.seal(vault, Source::Connection(&mut tx)).await {
+            Ok(()) => commit::commit(tx, vault, &mut round).await,
+            Err(error) => Err(error),
+        };
+        match committed {
             Ok(Committing::Done) => {
                 self.settle(round);
                 Ok(())
