@@ -16,6 +16,7 @@ use infrastructure::{
     keys::MasterKey,
     limits::{MemoryLimits, RedisLimits},
     mail::{FolderMailer, SmtpMailer},
+    notary::NotaryKey,
     vault::Vault,
 };
 use projections::reactions::MailOffice;
@@ -26,6 +27,8 @@ use crate::config::Config;
 
 /// Where a running server leaves the address of its private PostgreSQL for commands that come along.
 const ADDRESS_FILE: &str = "postgres-url";
+/// The file in the data directory that holds the secret key.
+const KEY_FILE: &str = "secret.key";
 
 /// Annals, put together: what handlers, workers and commands work with.
 pub struct Annals {
@@ -35,6 +38,8 @@ pub struct Annals {
     pub database: Database,
     /// Signs and checks access tokens.
     pub access_tokens: AccessTokens,
+    /// What journals are signed with.
+    pub notary_key: NotaryKey,
     /// Tells of journals that have grown.
     pub growth: Growth,
     /// What mails are sent with.
@@ -99,7 +104,7 @@ impl Annals {
     pub async fn start(config: Config, postgres: &Postgres) -> anyhow::Result<Arc<Self>> {
         database::migrate(postgres.options()).await?;
         let key = master_key(&config)?;
-        let (options, vault) = (postgres.options().clone(), Vault::new(&key, None));
+        let (options, vault) = (postgres.options().clone(), Vault::new(&key));
         let database = Database::connect(options, config.database_connections, vault).await?;
         let redis = match &config.redis_url {
             Some(url) => Some(RedisLimits::connect(url.expose_secret(), "annals:").await.map_err(no_redis)?),
@@ -123,17 +128,29 @@ impl Annals {
             public_url: config.public_url(),
         });
         let access_tokens = AccessTokens::new(key.derive("access tokens"));
-        Ok(Arc::new(Self { app, database, access_tokens, growth, office, redis, config }))
+        let notary_key = notary_key_of(&key);
+        Ok(Arc::new(Self { app, database, access_tokens, notary_key, growth, office, redis, config }))
     }
 }
 
-/// The installation's secret.
-pub(crate) fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
+/// The key that journals are signed with, for commands that only look: none is made.
+pub fn known_notary_key(config: &Config) -> anyhow::Result<NotaryKey> {
+    let file = config.data_dir.join(KEY_FILE);
+    let is_known = config.secret_key.is_some() || file.exists();
+    anyhow::ensure!(is_known, "no key is configured, and there is none in {}; give --key", file.display());
+    Ok(notary_key_of(&master_key(config)?))
+}
+
+fn notary_key_of(key: &MasterKey) -> NotaryKey {
+    NotaryKey::of_seed(key.derive("journal checkpoints"))
+}
+
+fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
     if let Some(key) = &config.secret_key {
         return Ok(MasterKey::parse(key.expose_secret())?);
     }
     std::fs::create_dir_all(&config.data_dir)?;
-    Ok(MasterKey::load_or_make(&config.data_dir.join("secret.key"))?)
+    Ok(MasterKey::load_or_make(&config.data_dir.join(KEY_FILE))?)
 }
 
 fn mailer(config: &Config) -> anyhow::Result<Arc<dyn Mailer>> {

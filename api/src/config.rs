@@ -77,8 +77,8 @@ const PREFIXED: &[&str] =
     &["bind", "data_dir", "log", "public_url", "database_connections", "mail_from", "secret_key"];
 /// Keys that are read under their own names.
 const UNPREFIXED: &[&str] = &["database_url", "redis_url", "smtp_url"];
-/// Variables with our prefix that belong to `annals track`.
-const OF_THE_CLIENT: &[&str] = &["ANNALS_URL", "ANNALS_API_KEY"];
+/// Variables with our prefix that belong to `annals track` and `annals import`.
+const OF_COMMANDS: &[&str] = &["ANNALS_URL", "ANNALS_API_KEY", "ANNALS_IMPORT_URL"];
 
 impl Config {
     /// Reads the configuration.
@@ -138,7 +138,7 @@ fn rule(key: &'static str, rule: impl Into<String>) -> ConfigError {
 /// A misspelt variable would otherwise be a default that nobody chose.
 fn refuse_unknown_variables() -> Result<(), ConfigError> {
     let known = |name: &str| {
-        OF_THE_CLIENT.contains(&name)
+        OF_COMMANDS.contains(&name)
             || PREFIXED.iter().any(|key| name == format!("ANNALS_{}", key.to_uppercase()))
     };
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());

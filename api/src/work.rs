@@ -1,9 +1,9 @@
-//! The background work of a process: feeding projections, carrying out jobs.
+//! The background work of a process: feeding projections, signing journals, carrying out jobs.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
-use infrastructure::{database::Database, growth_channel, jobs};
+use infrastructure::{database::Database, growth_channel, jobs, notary::Notary};
 use projections::{ALL, projector::Projector, reactions, status};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,11 +29,13 @@ pub async fn start(annals: Arc<Annals>, stop: CancellationToken) -> anyhow::Resu
     let projector = Projector::new(annals.database.clone(), ALL, annals.growth.clone());
     let hints = growth_channel::listen(annals.database.owner_options().clone(), annals.growth.clone());
     let lags = measure_lags(annals.database.clone());
+    let notary = Notary::new(annals.database.clone(), annals.notary_key.clone()).run(annals.growth.branch());
     let stopped = stop.clone();
     let projector = tokio::spawn(async move {
         tokio::select! {
             () = projector.run() => {}
             () = hints => {}
+            () = notary => {}
             () = lags => {}
             () = stopped.cancelled() => {}
         }

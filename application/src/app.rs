@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     admission,
     error::Error,
-    journal::{Answer, Command, Committed, Journal, StreamRequest},
+    journal::{Command, Committed, Journal, StreamRequest},
     limits::Limits,
     loaded::replay,
     passwords::Passwords,
@@ -71,11 +71,11 @@ impl App {
         let mut all = admission::streams(ctx);
         all.extend(streams);
         let admitted = ctx.clone();
-        let decide = Arc::new(move |work: &mut Work| {
+        let decide = move |work: &mut Work| {
             admission::check(&admitted, work)?;
-            Ok(Box::new(decide(work)?) as Answer)
-        });
-        let command = Command { ctx: ctx.clone(), streams: all, firsts, decide };
+            decide(work)
+        };
+        let command = Command::new(ctx, all, decide).beginning(firsts);
         let Committed { answer, recording } = match self.journal.transact(command.clone()).await {
             Err(Error::SessionChanged) => {
                 let ctx = admission::with_fresh_witness(ctx, self).await?;

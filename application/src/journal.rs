@@ -35,6 +35,24 @@ pub struct Command {
     pub decide: Decision,
 }
 
+impl Command {
+    /// A command that decides on `streams`.
+    pub fn new<T: Send + 'static>(
+        ctx: &Ctx,
+        streams: Vec<StreamRequest>,
+        decide: impl Fn(&mut Work) -> Result<T, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let decide = Arc::new(move |work: &mut Work| Ok(Box::new(decide(work)?) as Answer));
+        Self { ctx: ctx.clone(), streams, firsts: Arc::from([]), decide }
+    }
+
+    /// The same command, which may also begin these streams.
+    #[must_use]
+    pub fn beginning(self, firsts: Arc<[Uuid]>) -> Self {
+        Self { firsts, ..self }
+    }
+}
+
 /// What became of a command.
 pub struct Committed {
     /// What its decision answered.

@@ -35,6 +35,9 @@ pub mod workspaces;
 pub mod subscriptions;
 pub mod tracked_events;
 
+// What it brings along from another cqrs-es system.
+pub mod foreign_aggregates;
+
 // What an auditor reads.
 pub mod journals;
 

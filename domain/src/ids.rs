@@ -2,8 +2,8 @@
 //! UUID in base32.
 //!
 //! Most are random and sort by time (UUIDv7). Those that must be found again without a lookup are derived from their
-//! parts (UUIDv8 over SHA-256): a user's membership of a tenant, a tenant's subscription and meter, a tracked event's
-//! stream. Two parties that derive one meet in the same stream, so uniqueness needs no second index.
+//! parts (UUIDv8 over SHA-256): a user's membership of a tenant, a tenant's subscription and meter, the streams of a
+//! tracked event and of a foreign aggregate. Two parties that derive one meet in the same stream, so uniqueness needs no second index.
 
 use std::{fmt, str::FromStr};
 
@@ -116,6 +116,8 @@ ids! {
     MeterId = "met";
     /// A tracked event, or an entry of the audit log.
     EventId = "evt";
+    /// An aggregate of another cqrs-es system.
+    ForeignAggregateId = "fgn";
     /// Work that is done in the background.
     JobId = "job";
     /// An HTTP request.
@@ -160,7 +162,17 @@ impl EventId {
     }
 }
 
-/// Every part but the last has a fixed length, so that no two lists of parts read the same.
+impl ForeignAggregateId {
+    /// The aggregate that another system calls by this type and id, in `tenant`.
+    pub fn of(tenant: TenantId, aggregate_type: &str, aggregate_id: &str) -> Self {
+        let length = (aggregate_type.len() as u64).to_be_bytes();
+        let parts: [&[u8]; 4] =
+            [tenant.0.as_bytes(), &length, aggregate_type.as_bytes(), aggregate_id.as_bytes()];
+        Self(derive("foreign aggregate", &parts))
+    }
+}
+
+/// Every part but the last has a fixed length, or its length before it, so that no two lists of parts read the same.
 fn derive(purpose: &str, parts: &[&[u8]]) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(purpose.as_bytes());

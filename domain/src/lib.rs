@@ -36,5 +36,8 @@ pub mod meters;
 pub mod subscriptions;
 pub mod tracked_events;
 
+// What it brings along from another cqrs-es system.
+pub mod foreign_aggregates;
+
 #[cfg(test)]
 mod golden;

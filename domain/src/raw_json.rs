@@ -8,8 +8,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A JSON text that Annals stores byte for byte and never looks into, checked once: it can be stored in PostgreSQL and
-/// means the same to every parser.
+/// A JSON text that Annals stores byte for byte and never looks into. What comes through [`Self::parse`] was checked: it
+/// can be stored in PostgreSQL and means the same to every parser.
 #[derive(Clone, Debug)]
 pub struct RawJson(Box<RawValue>);
 
@@ -20,6 +20,11 @@ impl RawJson {
     /// The JSON text.
     pub fn get(&self) -> &str {
         self.0.get()
+    }
+
+    /// Takes `raw` as it is, unchecked: what another database has accepted, for nobody to look into.
+    pub fn verbatim(raw: Box<RawValue>) -> Self {
+        Self(raw)
     }
 
     /// Takes `raw` if it holds no NUL character, no key twice in an object, no half of a surrogate pair, no number

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use application::error::Error;
 use domain::ids::TenantId;
 use sqlx::{
-    Connection, Executor, PgConnection, PgPool, Row,
+    Connection, Executor, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -98,7 +98,8 @@ impl Database {
         let carries = sqlx::raw_sql(
             "SELECT now() <> statement_timestamp() OR coalesce(current_setting('app.tenant_id', true), '') <> ''",
         );
-        carries.fetch_one(&mut *connection).await.and_then(|row| row.try_get(0)).map_err(database_error)
+        let row = carries.fetch_one(&mut *connection).await.map_err(database_error)?;
+        sqlx::Row::try_get(&row, 0).map_err(database_error)
     }
 
     /// Waits for connections in use and closes all.

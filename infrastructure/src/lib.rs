@@ -9,6 +9,11 @@ pub mod jobs;
 pub mod journal;
 pub mod tenant_tx;
 
+// Proofs that a journal is what it was.
+pub mod examiner;
+pub mod export;
+pub mod notary;
+
 // Secrets and sign-in.
 pub mod access_tokens;
 pub mod argon2_passwords;
@@ -18,6 +23,7 @@ pub mod vault;
 // The outside.
 pub mod limits;
 pub mod mail;
+pub mod postgres_es;
 
 // For tests against real servers.
 #[cfg(feature = "test-support")]

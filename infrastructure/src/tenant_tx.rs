@@ -26,6 +26,26 @@ impl TenantTx {
         Self::begin_with(database, tenant, begin).await
     }
 
+    /// Begins a transaction for rows that are computed from the journal, in one round trip. Its commit does not wait for
+    /// the disk: PostgreSQL writes commits to its log in order, so a crash that loses this one loses nothing that it
+    /// was computed from, and nothing less than all of it. Whoever adds something that is not computed again sets
+    /// `synchronous_commit` back.
+    pub async fn begin_computed(database: &Database, tenant: TenantId) -> Result<Self, Error> {
+        Self::begin_with(database, tenant, begin_computed(tenant)).await
+    }
+
+    /// Commits, and goes on as [`begin_computed`](Self::begin_computed) would on the same connection: in one round trip,
+    /// where the way through the pool takes five.
+    pub async fn commit_and_begin_computed(mut self, tenant: TenantId) -> Result<Self, Error> {
+        let turn = format!("COMMIT; {}", begin_computed(tenant));
+        self.connection.end = End::Close;
+        // Safe: the only variable part is a UUID.
+        sqlx::raw_sql(AssertSqlSafe(turn)).execute(&mut *self.connection).await.map_err(database_error)?;
+        self.connection.end = End::RollBack;
+        self.tenant = tenant;
+        Ok(self)
+    }
+
     /// Begins a transaction on the platform that also sees what tables keep about one user across tenants.
     pub async fn begin_for_user(database: &Database, user: UserId) -> Result<Self, Error> {
         let (platform, user) = (TenantId::PLATFORM.uuid(), user.uuid());
@@ -49,9 +69,18 @@ impl TenantTx {
     }
 
     /// Commits.
-    pub async fn commit(mut self) -> Result<(), Error> {
+    pub async fn commit(self) -> Result<(), Error> {
+        self.end("COMMIT").await
+    }
+
+    /// Rolls back, and returns when its locks are gone; dropping it lets them go a moment later.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, how: &'static str) -> Result<(), Error> {
         self.connection.end = End::Close;
-        self.connection.execute("COMMIT").await.map_err(database_error)?;
+        self.connection.execute(how).await.map_err(database_error)?;
         self.connection.end = End::Keep;
         Ok(())
     }
@@ -65,6 +94,10 @@ impl TenantTx {
         self.tenant = tenant;
         Ok(())
     }
+}
+
+fn begin_computed(tenant: TenantId) -> String {
+    format!("BEGIN; SET LOCAL app.tenant_id = '{}'; SET LOCAL synchronous_commit = off", tenant.uuid())
 }
 
 impl Deref for TenantTx {

@@ -10,7 +10,7 @@ use std::{
 use application::{
     claim::ClaimKind,
     error::Error,
-    journal::{Answer, Command, Journal, StreamRequest},
+    journal::{Command, Journal},
     loaded::replay,
     work::{Work, stream},
 };
@@ -58,21 +58,11 @@ impl Fixture {
 /// A vault of the installation.
 fn vault() -> Arc<Vault> {
     let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    Vault::new(&MasterKey::parse(secret).unwrap(), None)
+    Vault::new(&MasterKey::parse(secret).unwrap())
 }
 
 fn ctx(tenant: TenantId) -> Ctx {
     Ctx::system(tenant, Utc::now())
-}
-
-/// A command that looks at one stream.
-fn command(
-    ctx: Ctx,
-    stream: StreamRequest,
-    decide: impl Fn(&mut Work) -> Result<(), Error> + Send + Sync + 'static,
-) -> Command {
-    let decide = Arc::new(move |work: &mut Work| decide(work).map(|()| Box::new(()) as Answer));
-    Command { ctx, streams: vec![stream], firsts: Arc::from([]), decide }
 }
 
 fn create(work: &mut Work, workspace_id: WorkspaceId) -> Result<(), Error> {
@@ -82,7 +72,7 @@ fn create(work: &mut Work, workspace_id: WorkspaceId) -> Result<(), Error> {
 
 async fn create_workspace(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId) -> Result<u64, Error> {
     let command =
-        command(ctx.clone(), stream::<Workspace>(workspace_id), move |work| create(work, workspace_id));
+        Command::new(ctx, vec![stream::<Workspace>(workspace_id)], move |work| create(work, workspace_id));
     journal.transact(command).await.map(|committed| committed.recording.position())
 }
 
@@ -127,7 +117,7 @@ async fn long_stream(journal: &PgJournal, ctx: &Ctx, events: u64) -> WorkspaceId
 }
 
 async fn rename(journal: &PgJournal, ctx: &Ctx, workspace_id: WorkspaceId, sequence: u64) {
-    let rename = command(ctx.clone(), stream::<Workspace>(workspace_id), move |work| {
+    let rename = Command::new(ctx, vec![stream::<Workspace>(workspace_id)], move |work| {
         let name = sequence.to_string().parse().unwrap();
         work.execute::<Workspace>(workspace_id, WorkspaceCommand::Rename { name }).map(drop)
     });
@@ -206,10 +196,10 @@ async fn an_event_of_a_version_that_nobody_knows_is_not_misread() {
 async fn a_refused_decision_leaves_no_trace() {
     let fixture = fixture().await;
     let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
-    let refused = command(ctx(tenant), stream::<Workspace>(workspace), move |work| {
+    let refused = Command::new(&ctx(tenant), vec![stream::<Workspace>(workspace)], move |work| {
         create(work, workspace)?;
         work.claim(ClaimKind::Invitation, "a@example.com", workspace, Error::VersionConflict);
-        Err(Error::not_found())
+        Err::<(), _>(Error::not_found())
     });
     assert!(fixture.journal.transact(refused).await.is_err());
     assert_eq!(fixture.journal.head(tenant).await.unwrap(), 0);
@@ -225,7 +215,7 @@ async fn one_of_many_claimants_wins_and_the_others_append_nothing() {
         // Different tenants, so that no writer puts them in order: the slug is unique across the platform.
         tasks.spawn(async move {
             let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
-            let claim = command(ctx(tenant), stream::<Workspace>(workspace), move |work| {
+            let claim = Command::new(&ctx(tenant), vec![stream::<Workspace>(workspace)], move |work| {
                 create(work, workspace)?;
                 work.claim(ClaimKind::Slug, "acme", tenant, Error::not_found());
                 Ok(())
@@ -384,7 +374,7 @@ fn register(user_id: UserId) -> Command {
     };
     let (email, name) = ("ada@example.com".parse().unwrap(), "Ada Lovelace".parse().unwrap());
     let registered = UserRegistered { user_id, email, name };
-    command(ctx, stream::<User>(user_id), move |work| {
+    Command::new(&ctx, vec![stream::<User>(user_id)], move |work| {
         work.execute::<User>(user_id, UserCommand::Register(registered.clone()))?;
         work.claim(ClaimKind::Email, registered.email.as_str(), user_id, Error::VersionConflict);
         Ok(())
@@ -418,14 +408,14 @@ async fn a_persons_snapshots_are_sealed_and_serve() {
     let fixture = fixture().await;
     let user = UserId::random();
     fixture.journal.transact(register(user)).await.unwrap();
-    let refuse = move |work: &mut Work| {
+    let refuse = move |work: &mut Work| -> Result<(), Error> {
         for _ in 0..120 {
             let cause = SignInRefusal::WrongPassword;
             work.execute::<User>(user, UserCommand::RefuseSignIn { cause })?;
         }
         Ok(())
     };
-    let refusals = command(ctx(TenantId::PLATFORM), stream::<User>(user), refuse);
+    let refusals = Command::new(&ctx(TenantId::PLATFORM), vec![stream::<User>(user)], refuse);
     fixture.journal.transact(refusals).await.unwrap();
     let mut superuser = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
     let state: String = loop {

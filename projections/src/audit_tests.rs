@@ -1,12 +1,16 @@
 use domain::{
     api_keys::ApiKeyIssued,
     ctx::Actor,
-    ids::{ApiKeyId, InvitationId, MeterId, ProjectId, UserId, WorkspaceId},
+    foreign_aggregates::ForeignEventImported,
+    ids::{ApiKeyId, ForeignAggregateId, InvitationId, MeterId, ProjectId, UserId, WorkspaceId},
     invitations::{InvitationAccepted, InvitationSent},
     permission::{Permissions, Role},
     plan::Period,
+    raw_json::RawJson,
     users::{SignInRefusal, SignInRefused},
 };
+
+use serde_json::value::RawValue;
 
 use super::*;
 use crate::{
@@ -67,6 +71,39 @@ fn a_refused_sign_in_is_a_failure_and_says_why() {
     let entry = &rows::<Audit>(&story)[&1];
     assert_eq!((entry.outcome.as_str(), entry.actor.kind.as_str()), ("failure", "anonymous"));
     assert_eq!(entry.metadata["cause"], "wrong_password");
+}
+
+#[test]
+fn an_imported_event_is_found_by_what_the_other_system_calls_it_and_not_looked_into() {
+    let mut story = Story::new();
+    let json = |text: &str| RawJson::verbatim(RawValue::from_string(text.to_owned()).unwrap());
+    // Nothing that could be a row: a NUL, half a character, too large a number, too deep a nesting.
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let payload = format!(r#"{{"Paid": ["\u0000", "\ud800", 1e999, {deep}]}}"#);
+    let imported = ForeignEventImported {
+        aggregate_type: "order".to_owned(),
+        aggregate_id: "A-1".to_owned(),
+        sequence: 1,
+        event_type: "TenantCreated".to_owned(),
+        event_version: "1.0".to_owned(),
+        payload: json(&payload),
+        metadata: json("{}"),
+    };
+    let id = ForeignAggregateId::of(story.tenant, "order", "A-1");
+    story.tell("foreign_aggregate", id, imported);
+    let entry = &rows::<Audit>(&story)[&1];
+    assert_eq!(entry.action, "foreign_aggregate.event_imported");
+    let targets: Vec<_> =
+        entry.targets.iter().map(|target| (target.kind.as_str(), target.id.clone())).collect();
+    assert_eq!(targets, [("foreign_aggregate", id.to_string()), ("aggregate", "A-1".to_owned())]);
+    let metadata = serde_json::json!({
+        "aggregate_type": "order", "aggregate_id": "A-1", "sequence": 1, "event_type": "TenantCreated",
+        "event_version": "1.0",
+    });
+    assert_eq!(serde_json::Value::from(entry.metadata.clone()), metadata);
+    for projection in crate::ALL.iter().filter(|projection| projection.name() != Audit::NAME) {
+        assert!(!projection.concerns(story.events()), "{} looks into it", projection.name());
+    }
 }
 
 #[test]

@@ -85,21 +85,114 @@ pub(crate) async fn positions(tx: &mut TenantTx) -> Result<HashMap<String, u64>,
     Ok(rows.into_iter().map(|row| (row.projection, row.position as u64)).collect())
 }
 
-/// Makes the checkpoints that are missing, in a transaction of its own: whoever wants to lock one that somebody else has
-/// made but not committed waits for them, even to insert it `ON CONFLICT DO NOTHING`.
-pub(crate) async fn create(database: &Database, tenant: TenantId, projections: &[&str]) -> Result<(), Error> {
-    let mut tx = TenantTx::begin(database, tenant).await?;
+/// Which of the projections that are behind go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Those that have come furthest: where all is well, all of them.
+    Furthest,
+    /// Those that have come least far, until they meet the next.
+    Last,
+}
+
+/// Projections that go on together, and what became of the others that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Advance {
+    /// Those that go on: their checkpoints are at `to` when the transaction commits, and nobody else can move them.
+    pub(crate) moved: Vec<String>,
+    /// Where they stood.
+    pub(crate) from: u64,
+    /// The position that they go on to.
+    pub(crate) to: u64,
+    /// Those that somebody else is at.
+    pub(crate) locked: Vec<String>,
+    /// Those that have no checkpoint yet.
+    pub(crate) missing: Vec<String>,
+    /// Whether any of those that are free is still behind the journal's head.
+    pub(crate) behind: bool,
+}
+
+/// Moves the checkpoints of a group of `projections` past their next events, `batch` of them at most, and says with it
+/// that all is well with them. Waits for nobody.
+///
+/// It looks, locks and moves in one round trip, before the events are read: the journal has no gaps, so it is known
+/// already where the batch ends.
+pub(crate) async fn advance_group(
+    tx: &mut TenantTx,
+    projections: &[&str],
+    group: Group,
+    batch: u32,
+) -> Result<Advance, Error> {
+    let rows = sqlx::query!(
+        r#"WITH head AS MATERIALIZED (
+               SELECT position FROM journal_heads WHERE tenant_id = $1
+           ), standing AS MATERIALIZED (
+               SELECT projection, position FROM projection_checkpoints
+               WHERE tenant_id = $1 AND projection = ANY($2)
+           ), free AS MATERIALIZED (
+               SELECT projection, position FROM projection_checkpoints
+               WHERE tenant_id = $1 AND projection = ANY($2) AND position < (SELECT position FROM head)
+               FOR UPDATE SKIP LOCKED
+           ), here AS MATERIALIZED (
+               SELECT CASE WHEN $3 THEN max(position) ELSE min(position) END AS position FROM free
+           ), there AS MATERIALIZED (
+               SELECT least(here.position + $4, head.position, (
+                   SELECT min(position) FROM standing WHERE standing.position > here.position
+               )) AS position
+               FROM here, head
+           ), moved AS (
+               UPDATE projection_checkpoints AS checkpoint SET position = there.position, error = NULL
+               FROM here, there
+               WHERE tenant_id = $1
+                 AND projection = ANY(ARRAY(SELECT projection FROM free WHERE free.position = here.position))
+               RETURNING projection
+           )
+           SELECT wanted.projection AS "projection!", (SELECT position FROM here) AS here,
+                  (SELECT position FROM there) AS there, standing.projection IS NULL AS "is_missing!",
+                  moved.projection IS NOT NULL AS "is_moved!", free.projection IS NOT NULL AS "is_free!",
+                  coalesce(standing.position < (SELECT position FROM head), false) AS "was_behind!",
+                  (SELECT position FROM there) < (SELECT position FROM head) AS stays_behind
+           FROM unnest($2) AS wanted (projection)
+           LEFT JOIN standing USING (projection) LEFT JOIN free USING (projection) LEFT JOIN moved USING (projection)"#,
+        tx.tenant().uuid(),
+        projections as &[&str],
+        group == Group::Furthest,
+        i64::from(batch)
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    let mut advance = Advance::default();
+    for row in rows {
+        if row.is_moved {
+            advance.from = row.here.unwrap_or(0) as u64;
+            advance.to = row.there.unwrap_or(0) as u64;
+            advance.behind |= row.stays_behind.unwrap_or(false);
+            advance.moved.push(row.projection);
+        } else if row.is_missing {
+            advance.missing.push(row.projection);
+        } else if row.is_free {
+            advance.behind = true;
+        } else if row.was_behind {
+            advance.locked.push(row.projection);
+        }
+    }
+    Ok(advance)
+}
+
+/// Makes the checkpoints that are missing. Commit it at once: whoever wants to lock one that somebody else has made but
+/// not committed waits for them, even to insert it `ON CONFLICT DO NOTHING`.
+pub(crate) async fn create(tx: &mut TenantTx, projections: &[&str]) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO projection_checkpoints (tenant_id, projection, position)
          SELECT $1, projection, 0 FROM unnest($2::text[]) AS missing (projection)
          ON CONFLICT DO NOTHING",
-        tenant.uuid(),
+        tx.tenant().uuid(),
         projections as &[&str]
     )
-    .execute(&mut *tx)
+    .execute(&mut **tx)
     .await
-    .map_err(database_error)?;
-    tx.commit().await
+    .map(|_| ())
+    .map_err(database_error)
 }
 
 /// Locks a checkpoint that exists, so that this transaction alone moves it; waits for whoever has it.
@@ -115,20 +208,6 @@ pub(crate) async fn lock(tx: &mut TenantTx, projection: &str) -> Result<(), Erro
     .map_err(database_error)
 }
 
-/// As [`lock`], without waiting: tells where the checkpoint stands, or `None` if somebody else has it.
-pub(crate) async fn try_lock(tx: &mut TenantTx, projection: &str) -> Result<Option<u64>, Error> {
-    let position = sqlx::query_scalar!(
-        "SELECT position FROM projection_checkpoints WHERE tenant_id = $1 AND projection = $2
-         FOR UPDATE SKIP LOCKED",
-        tx.tenant().uuid(),
-        projection
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    Ok(position.map(|position| position as u64))
-}
-
 /// Moves a locked checkpoint, and with it says that all is well.
 pub(crate) async fn advance(tx: &mut TenantTx, projection: &str, position: u64) -> Result<(), Error> {
     sqlx::query!(
@@ -141,35 +220,6 @@ pub(crate) async fn advance(tx: &mut TenantTx, projection: &str, position: u64) 
     .await
     .map(|_| ())
     .map_err(database_error)
-}
-
-/// Moves those of the checkpoints that stand at `from` and that nobody else has to `position`; tells which.
-pub(crate) async fn pass(
-    database: &Database,
-    tenant: TenantId,
-    projections: &[&str],
-    from: u64,
-    position: u64,
-) -> Result<Vec<String>, Error> {
-    let mut tx = TenantTx::begin(database, tenant).await?;
-    let passed = sqlx::query_scalar!(
-        "UPDATE projection_checkpoints SET position = $4, error = NULL
-         WHERE tenant_id = $1 AND projection IN (
-             SELECT projection FROM projection_checkpoints
-             WHERE tenant_id = $1 AND projection = ANY($2) AND position = $3
-             FOR UPDATE SKIP LOCKED
-         )
-         RETURNING projection",
-        tenant.uuid(),
-        projections as &[&str],
-        from as i64,
-        position as i64
-    )
-    .fetch_all(&mut *tx)
-    .await
-    .map_err(database_error)?;
-    tx.commit().await?;
-    Ok(passed)
 }
 
 /// Notes what the last attempt failed with, for operators to see. The failed attempt's own lock may be let go only in a

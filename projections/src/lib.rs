@@ -1,16 +1,18 @@
 //! Annals' read models. In reading order:
 
 // How a projection is written, fed and rebuilt.
-mod busy;
 mod causes;
 pub mod checkpoint;
 pub mod entity;
 mod entity_table;
 pub mod fold;
+mod left_alone;
 pub mod page;
 mod personal;
 pub mod projector;
 pub mod rebuild;
+mod turns;
+mod visit;
 
 // The projections, one file each: fold, table, queries. First a tenant, and what it consists of.
 pub mod projects;

@@ -11,7 +11,7 @@ use infrastructure::{
 use crate::{
     checkpoint,
     fold::{ProjectError, Projection},
-    projector::BATCH,
+    visit::BATCH,
 };
 
 /// What a rebuild has before it.
@@ -51,7 +51,9 @@ pub async fn rebuild(
     if !projection.is_rebuildable() {
         return Err(not_rebuildable(projection.name()).into());
     }
-    checkpoint::create(database, tenant, &[projection.name()]).await?;
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    checkpoint::create(&mut tx, &[projection.name()]).await?;
+    tx.commit().await?;
     let mut tx = TenantTx::begin(database, tenant).await?;
     // The pool's limits are for requests. Emptying a big table, or waiting for another rebuild, takes longer.
     sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")

@@ -71,7 +71,7 @@ macro_rules! stream_keys {
     )*};
 }
 
-stream_keys!(TenantId WorkspaceId ProjectId MemberId ApiKeyId SubscriptionId MeterId EventId InvitationId UserId SessionId);
+stream_keys!(TenantId WorkspaceId ProjectId MemberId ApiKeyId SubscriptionId MeterId EventId InvitationId UserId SessionId ForeignAggregateId);
 
 /// The rows after all of a story.
 pub(crate) fn rows<F: Fold>(story: &Story) -> BTreeMap<F::Key, F::Row> {

@@ -4,12 +4,13 @@ use application::error::Error;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
+    aggregate::{DecodeError, Fact},
     ctx::Ctx,
     ids::{EventId, ProjectId},
     permission::Permission,
     raw_json::RawJson,
     recorded_event::RecordedEvent,
-    tracked_events::EventTracked,
+    tracked_events::{EventTracked, TrackedKind},
 };
 use infrastructure::{
     database::{Database, database_error},
@@ -114,14 +115,45 @@ impl Fold for TrackedEvents {
         _row: Option<TrackedEventRow>,
         event: &RecordedEvent,
     ) -> Result<Option<TrackedEventRow>, FoldError> {
-        let Some(tracked) = event.fact::<EventTracked>().transpose()? else { return Ok(None) };
+        let Some(outline) = Outline::of(event)? else { return Ok(None) };
         Ok(Some(TrackedEventRow {
-            project_id: tracked.project_id,
-            kind: tracked.kind.as_str(),
-            event: tracked.event.as_deref().map(indexed),
-            user_id: tracked.user_id.as_deref().map(indexed),
-            timestamp: indexed_time(tracked.timestamp),
+            project_id: outline.project_id,
+            kind: outline.kind.as_str(),
+            event: outline.event.as_deref().map(indexed),
+            user_id: outline.user_id.as_deref().map(indexed),
+            timestamp: indexed_time(outline.timestamp),
         }))
+    }
+}
+
+/// What read models keep of an [`EventTracked`]. They meet every one of them, and most of it is what they do not keep.
+#[derive(Deserialize)]
+pub(crate) struct Outline {
+    pub(crate) project_id: ProjectId,
+    #[serde(rename = "type")]
+    pub(crate) kind: TrackedKind,
+    pub(crate) event: Option<String>,
+    pub(crate) user_id: Option<String>,
+    pub(crate) timestamp: DateTime<Utc>,
+}
+
+impl Outline {
+    /// That of an event, if it is a tracked one.
+    pub(crate) fn of(event: &RecordedEvent) -> Result<Option<Self>, DecodeError> {
+        if !event.is::<EventTracked>() {
+            return Ok(None);
+        }
+        serde_json::from_str(event.payload.get())
+            .map(Some)
+            .map_err(|source| DecodeError::Payload { event_type: EventTracked::TYPE, source })
+    }
+
+    /// [`EventTracked::usage_name`].
+    pub(crate) fn usage_name(&self) -> &str {
+        match (self.kind, &self.event) {
+            (TrackedKind::Track, Some(event)) => event,
+            (kind, _) => kind.as_str(),
+        }
     }
 }
 
@@ -190,6 +222,46 @@ impl Table for TrackedEvents {
     }
 }
 
+/// A tracked event as the journal has it.
+struct Listed {
+    position: i64,
+    recorded_at: DateTime<Utc>,
+    payload: Json<Box<RawValue>>,
+}
+
+/// Queries a page by one of the indexes. One statement for each, and not one for all: PostgreSQL soon plans a statement
+/// without looking at its arguments, and then the index has to be the right one for all of them.
+macro_rules! listed {
+    ($tx:ident, $project:ident, $filter:ident, $page:ident, $found_by:literal) => {
+        sqlx::query_as!(
+            Listed,
+            r#"SELECT event.position, event.recorded_at, event.payload AS "payload: Json<Box<RawValue>>"
+               FROM (
+                   SELECT position FROM tracked_events
+                   WHERE tenant_id = $1 AND project_id = $2 AND "#
+                + $found_by
+                + r#"
+                     AND ($5::timestamptz IS NULL OR timestamp >= $5) AND ($6::timestamptz IS NULL OR timestamp < $6)
+                     AND position < $7
+                   ORDER BY position DESC LIMIT $8
+               ) AS tracked
+               JOIN events AS event ON event.tenant_id = $1 AND event.position = tracked.position
+               ORDER BY event.position DESC"#,
+            $tx.tenant().uuid(),
+            $project.uuid(),
+            $filter.event.as_deref().map(indexed),
+            $filter.user_id.as_deref().map(indexed),
+            $filter.from.map(indexed_time),
+            $filter.to.map(indexed_time),
+            $page.after.map_or(i64::MAX, |position| position as i64),
+            $page.fetch()
+        )
+        .fetch_all(&mut *$tx)
+        .await
+        .map_err(database_error)?
+    };
+}
+
 /// The tracked events of a project, the one recorded last first.
 pub async fn list(
     ctx: &Ctx,
@@ -204,30 +276,25 @@ pub async fn list(
     let (mut tx, position) =
         checkpoint::begin_at_all(database, ctx.tenant, &projections, min_position).await?;
     projects::of_id(&mut tx, project).await?;
-    let rows = sqlx::query!(
-        r#"SELECT event.position, event.recorded_at, event.payload AS "payload: Json<Box<RawValue>>"
-           FROM (
-               SELECT position FROM tracked_events
-               WHERE tenant_id = $1 AND project_id = $2
-                 AND ($3::text IS NULL OR event = $3) AND ($4::text IS NULL OR user_id = $4)
-                 AND ($5::timestamptz IS NULL OR timestamp >= $5) AND ($6::timestamptz IS NULL OR timestamp < $6)
-                 AND ($7::bigint IS NULL OR position < $7)
-               ORDER BY position DESC LIMIT $8
-           ) AS tracked
-           JOIN events AS event ON event.tenant_id = $1 AND event.position = tracked.position
-           ORDER BY event.position DESC"#,
-        ctx.tenant.uuid(),
-        project.uuid(),
-        filter.event.as_deref().map(indexed),
-        filter.user_id.as_deref().map(indexed),
-        filter.from.map(indexed_time),
-        filter.to.map(indexed_time),
-        page.after.map(|position| position as i64),
-        page.fetch()
-    )
-    .fetch_all(&mut *tx)
-    .await
-    .map_err(database_error)?;
+    let rows = if filter.user_id.is_some() {
+        listed!(
+            tx,
+            project,
+            filter,
+            page,
+            "user_key = hashtextextended($4, uuid_hash_extended($2, 0)) AND user_id = $4 AND ($3::text IS NULL OR event = $3)"
+        )
+    } else if filter.event.is_some() {
+        listed!(
+            tx,
+            project,
+            filter,
+            page,
+            "event_key = hashtextextended($3, uuid_hash_extended($2, 0)) AND event = $3 AND $4::text IS NULL"
+        )
+    } else {
+        listed!(tx, project, filter, page, "$3::text IS NULL AND $4::text IS NULL")
+    };
     let items: Result<Vec<_>, Error> =
         rows.into_iter().map(|row| item(row.position as u64, row.recorded_at, &row.payload)).collect();
     Ok(page.page(items?, position, |item| item.position))

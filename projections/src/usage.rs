@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
     aggregate::RefusalKind, ctx::Ctx, ids::ProjectId, permission::Permission, recorded_event::RecordedEvent,
-    tracked_events::EventTracked,
 };
 use infrastructure::{
     database::{Database, database_error},
@@ -17,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     checkpoint,
     fold::{Fold, FoldError, Table},
-    tracked_events::{indexed, indexed_time},
+    tracked_events::{Outline, indexed, indexed_time},
 };
 
 /// How many points a series may have.
@@ -33,7 +32,7 @@ pub struct UsageKey {
     pub hour: DateTime<Utc>,
     /// The project that it was sent to.
     pub project_id: ProjectId,
-    /// [`EventTracked::usage_name`].
+    /// [`EventTracked::usage_name`](domain::tracked_events::EventTracked::usage_name).
     pub event: String,
 }
 
@@ -122,11 +121,11 @@ impl Fold for Usage {
     type Row = u64;
 
     fn key(event: &RecordedEvent) -> Result<Option<UsageKey>, FoldError> {
-        let Some(tracked) = event.fact::<EventTracked>().transpose()? else { return Ok(None) };
+        let Some(outline) = Outline::of(event)? else { return Ok(None) };
         Ok(Some(UsageKey {
-            hour: full_hour(indexed_time(tracked.timestamp)),
-            project_id: tracked.project_id,
-            event: indexed(tracked.usage_name()),
+            hour: full_hour(indexed_time(outline.timestamp)),
+            project_id: outline.project_id,
+            event: indexed(outline.usage_name()),
         }))
     }
 

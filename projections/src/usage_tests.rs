@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::tracked_events::TrackedKind;
+use domain::tracked_events::{EventTracked, TrackedKind};
 use proptest::prelude::*;
 
 use super::*;

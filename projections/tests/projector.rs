@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use application::{
     error::Error,
-    journal::{Answer, Command, Journal},
+    journal::{Command, Journal},
     work::Work,
 };
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ use domain::{
     workspaces::{Workspace, WorkspaceCommand, WorkspaceCreated},
 };
 use infrastructure::{
-    database::{self, Database},
+    database::{self, Database, database_error},
     growth::Growth,
     journal::PgJournal,
     keys::MasterKey,
@@ -36,16 +36,22 @@ use projections::{
     fold::{ProjectError, Projection},
     projector::Projector,
     rebuild::rebuild,
+    workspaces::Workspaces,
 };
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout},
 };
+use uuid::Uuid;
 
 /// A projection without rows that does what a test wants.
 struct Probe {
     name: &'static str,
     panics: AtomicBool,
+    /// A statement that it sends with each batch.
+    statement: Option<&'static str>,
+    /// The batches that it was given: the first and the last position of each.
+    batches: Mutex<Vec<(u64, u64)>>,
     /// Told when a rebuild has locked the checkpoint.
     forgets: Notify,
     /// What the rebuild then waits for.
@@ -57,9 +63,21 @@ impl Probe {
         Self {
             name,
             panics: AtomicBool::new(false),
+            statement: None,
+            batches: Mutex::new(Vec::new()),
             forgets: Notify::const_new(),
             may_forget: Notify::const_new(),
         }
+    }
+
+    const fn that_sends(name: &'static str, statement: &'static str) -> Self {
+        let mut probe = Self::new(name);
+        probe.statement = Some(statement);
+        probe
+    }
+
+    fn batches(&self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.batches.lock().unwrap())
     }
 }
 
@@ -73,8 +91,13 @@ impl Projection for Probe {
         true
     }
 
-    async fn project(&self, _: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
+    async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
         assert!(!self.panics.load(Ordering::SeqCst), "{} events are too many", events.len());
+        if let Some(statement) = self.statement {
+            sqlx::raw_sql(statement).execute(&mut **tx).await.map_err(database_error)?;
+        }
+        let (first, last) = (events.first().unwrap(), events.last().unwrap());
+        self.batches.lock().unwrap().push((first.position, last.position));
         Ok(())
     }
 
@@ -101,6 +124,16 @@ static OTHER: Probe = Probe::new("other");
 
 static REBUILT_AND_OTHER: [&dyn Projection; 2] = [&REBUILT, &OTHER];
 static PANICKING_AND_OTHER: [&dyn Projection; 2] = [&PANICKING, &OTHER];
+static BROKEN: Probe = Probe::that_sends("broken", "SELECT 1 / 0");
+static SLOW: Probe = Probe::that_sends("slow", "SET LOCAL statement_timeout = 50; SELECT pg_sleep(10)");
+static BROKEN_AND_SLOW_AND_OTHERS: [&dyn Projection; 4] = [&Workspaces, &BROKEN, &SLOW, &OTHER];
+static LAGGING: Probe = Probe::new("lagging");
+static LEADING: Probe = Probe::new("leading");
+static LEADING_ALONE: [&dyn Projection; 1] = [&LEADING];
+static LAGGING_AND_LEADING: [&dyn Projection; 2] = [&LAGGING, &LEADING];
+static LOCKED: Probe = Probe::new("locked");
+static LOCKED_AND_WORKSPACES: [&dyn Projection; 2] = [&LOCKED, &Workspaces];
+
 static OTHER_ALONE: [&dyn Projection; 1] = [&OTHER];
 
 struct Fixture {
@@ -116,7 +149,7 @@ impl Fixture {
         let migrate = async |options| database::migrate(&options).await;
         let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
         let database =
-            Database::connect(test_database.connect_options(), 8, Vault::new(&MasterKey::random(), None))
+            Database::connect(test_database.connect_options(), 8, Vault::new(&MasterKey::random()))
                 .await
                 .unwrap();
         let growth = Growth::default();
@@ -130,24 +163,38 @@ impl Fixture {
 
     /// Appends an event and returns its position.
     async fn append(&self) -> u64 {
-        let workspace_id = WorkspaceId::random();
+        self.append_many(1).await
+    }
+
+    /// Appends so many events in one commit and returns the last one's position.
+    async fn append_many(&self, count: usize) -> u64 {
+        let ids: Arc<[Uuid]> = (0..count).map(|_| WorkspaceId::random().uuid()).collect();
+        let begun = Arc::clone(&ids);
         let decide = move |work: &mut Work| {
-            let created = WorkspaceCreated { workspace_id, name: "Default".parse().unwrap() };
-            work.begin::<Workspace>(workspace_id, WorkspaceCommand::Create(created))
-                .map(|()| Box::new(()) as Answer)
+            for id in begun.iter() {
+                let created =
+                    WorkspaceCreated { workspace_id: (*id).into(), name: "Default".parse().unwrap() };
+                work.begin::<Workspace>(*id, WorkspaceCommand::Create(created))?;
+            }
+            Ok(())
         };
         let ctx = Ctx::system(self.tenant, Utc::now());
-        let firsts = Arc::from([workspace_id.uuid()]);
-        let command = Command { ctx, streams: vec![], firsts, decide: Arc::new(decide) };
+        let command = Command::new(&ctx, vec![], decide).beginning(ids);
         self.journal.transact(command).await.unwrap().recording.position()
     }
 
-    /// Where a projection is, and what it failed with.
-    async fn checkpoint(&self, projection: &Probe) -> (u64, Option<String>) {
+    async fn workspaces(&self) -> i64 {
         let mut tx = TenantTx::begin(&self.database, self.tenant).await.unwrap();
-        let position = checkpoint::position(&mut tx, projection.name).await.unwrap();
+        sqlx::query_scalar("SELECT count(*) FROM workspaces").fetch_one(&mut *tx).await.unwrap()
+    }
+
+    /// Where a projection is, and what it failed with.
+    async fn checkpoint(&self, projection: &dyn Projection) -> (u64, Option<String>) {
+        let name = projection.name();
+        let mut tx = TenantTx::begin(&self.database, self.tenant).await.unwrap();
+        let position = checkpoint::position(&mut tx, name).await.unwrap();
         let error = sqlx::query_scalar("SELECT error FROM projection_checkpoints WHERE projection = $1")
-            .bind(projection.name)
+            .bind(name)
             .fetch_optional(&mut *tx)
             .await
             .unwrap();
@@ -215,6 +262,64 @@ async fn a_projection_that_panics_fails_alone_and_its_tenant_goes_on() {
     PANICKING.panics.store(false, Ordering::SeqCst);
     fixture.projector(&PANICKING_AND_OTHER).catch_up(fixture.tenant).await.unwrap();
     assert_eq!(fixture.checkpoint(&PANICKING).await, (2, None));
+}
+
+#[tokio::test]
+async fn what_fails_in_the_transaction_of_many_fails_alone() {
+    let fixture = Fixture::new().await;
+    for round in 1..=2 {
+        fixture.append().await;
+        // A new projector each time: it does not know that some have failed before.
+        let projector = fixture.projector(&BROKEN_AND_SLOW_AND_OTHERS);
+        projector.catch_up(fixture.tenant).await.unwrap();
+        assert_eq!(fixture.checkpoint(&OTHER).await, (round, None));
+        assert_eq!(fixture.checkpoint(&Workspaces).await, (round, None));
+        assert_eq!(fixture.workspaces().await, round as i64);
+        for (failing, why) in [(&BROKEN, "division by zero"), (&SLOW, "statement timeout")] {
+            let (position, error) = fixture.checkpoint(failing).await;
+            assert_eq!(position, 0, "{}", failing.name);
+            assert!(error.as_deref().is_some_and(|error| error.contains(why)), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_laggard_catches_up_while_the_others_go_first_and_then_they_go_together() {
+    let fixture = Fixture::new().await;
+    let leading = fixture.projector(&LEADING_ALONE);
+    fixture.append_many(2_300).await;
+    leading.catch_up(fixture.tenant).await.unwrap();
+    assert_eq!(LEADING.batches(), [(1, 1_000), (1_001, 2_000), (2_001, 2_300)]);
+    fixture.append_many(1_500).await;
+
+    // Neither waits for the other longer than a batch; when both are at the head, they share batches.
+    let both = fixture.projector(&LAGGING_AND_LEADING);
+    both.catch_up(fixture.tenant).await.unwrap();
+    assert_eq!(LEADING.batches(), [(2_301, 3_300), (3_301, 3_800)]);
+    assert_eq!(LAGGING.batches(), [(1, 1_000), (1_001, 2_000), (2_001, 3_000), (3_001, 3_800)]);
+    fixture.append().await;
+    both.catch_up(fixture.tenant).await.unwrap();
+    assert_eq!((LEADING.batches(), LAGGING.batches()), (vec![(3_801, 3_801)], vec![(3_801, 3_801)]));
+}
+
+#[tokio::test]
+async fn who_is_locked_is_left_alone_and_the_rest_go_on() {
+    let fixture = Fixture::new().await;
+    let projector = fixture.projector(&LOCKED_AND_WORKSPACES);
+    fixture.append().await;
+    projector.catch_up(fixture.tenant).await.unwrap();
+    let mut elsewhere = TenantTx::begin(&fixture.database, fixture.tenant).await.unwrap();
+    let lock = "SELECT FROM projection_checkpoints WHERE projection = 'locked' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *elsewhere).await.unwrap();
+    fixture.append().await;
+    let caught_up = timeout(Duration::from_secs(5), projector.catch_up(fixture.tenant)).await;
+    caught_up.expect("it waits for the lock").unwrap();
+    assert_eq!(fixture.checkpoint(&LOCKED).await, (1, None));
+    assert_eq!((fixture.checkpoint(&Workspaces).await, fixture.workspaces().await), ((2, None), 2));
+    drop(elsewhere);
+    sleep(Duration::from_millis(250)).await;
+    projector.catch_up(fixture.tenant).await.unwrap();
+    assert_eq!(fixture.checkpoint(&LOCKED).await, (2, None));
 }
 
 #[tokio::test]

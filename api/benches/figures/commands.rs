@@ -1,6 +1,6 @@
 //! Commands of one event each, over HTTP: a member creates workspaces.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::ensure;
 use domain::ids::TenantId;
@@ -29,6 +29,18 @@ pub(super) async fn run_commands(
     time: Duration,
     rate: Option<f64>,
 ) -> anyhow::Result<Done> {
+    run_commands_at(&[server.address], bearer, tenants, commands, time, rate).await
+}
+
+/// The same to several processes of an installation, in turn.
+pub(super) async fn run_commands_at(
+    processes: &[SocketAddr],
+    bearer: &str,
+    tenants: &[TenantId],
+    commands: usize,
+    time: Duration,
+    rate: Option<f64>,
+) -> anyhow::Result<Done> {
     let requests: Vec<Arc<[u8]>> = tenants.iter().map(|tenant| command(*tenant, bearer).into()).collect();
     let pace = rate.map(|rate| Duration::from_secs_f64(CONNECTIONS as f64 / rate));
     let lane = |connection: usize| {
@@ -40,7 +52,7 @@ pub(super) async fn run_commands(
         Lane { requests: own.into_iter().cycle().take(commands / CONNECTIONS), pace }
     };
     let lanes = (0..CONNECTIONS).map(lane).collect();
-    run(server.address, lanes, time, created).await
+    run(processes, lanes, time, created).await
 }
 
 fn created(answer: &Answer<'_>) -> anyhow::Result<u64> {

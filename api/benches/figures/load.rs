@@ -22,10 +22,10 @@ pub(super) struct Lane<R> {
     pub(super) pace: Option<Duration>,
 }
 
-/// Sends each lane's requests over a connection of its own until they or the time have run out. `count` looks at each
-/// answer; its failure ends the run.
+/// Sends each lane's requests over a connection of its own, to the servers in turn, until they or the time have run
+/// out. `count` looks at each answer; its failure ends the run.
 pub(super) async fn run<R, B>(
-    address: SocketAddr,
+    servers: &[SocketAddr],
     lanes: Vec<Lane<R>>,
     time: Duration,
     count: fn(&Answer<'_>) -> anyhow::Result<u64>,
@@ -36,8 +36,8 @@ where
 {
     let begin = Arc::new(Barrier::new(lanes.len() + 1));
     let mut tasks = JoinSet::new();
-    for lane in lanes {
-        let (begin, connection) = (Arc::clone(&begin), Connection::open(address).await?);
+    for (lane, server) in lanes.into_iter().zip(servers.iter().cycle()) {
+        let (begin, connection) = (Arc::clone(&begin), Connection::open(*server).await?);
         tasks.spawn(async move {
             begin.wait().await;
             send(connection, lane, time, count).await

@@ -21,6 +21,7 @@ mod usage;
 mod commands;
 mod copy;
 mod rebuild;
+mod second;
 mod stock;
 mod tenants;
 mod tracking;

@@ -44,14 +44,17 @@ pub(super) struct Measurement {
     /// Of single requests, transactions or commands.
     #[serde(flatten)]
     pub(super) latencies: Option<Quantiles>,
+    /// What the server had resident afterwards, in bytes; a second process is not in it.
+    pub(super) memory: Option<u64>,
     /// Cores that were in use on average.
     pub(super) cores: Processor,
 }
 
 impl Measurement {
-    pub(super) fn new(what: String, unit: &'static str, done: Done) -> Self {
+    pub(super) fn new(what: String, unit: &'static str, done: Done, memory: Option<u64>) -> Self {
         let (count, rate, seconds) = (done.count, done.rate(), done.elapsed.as_secs_f64());
-        Self { what, count, rate, unit, seconds, latencies: done.latencies.quantiles(), cores: done.cores }
+        let latencies = done.latencies.quantiles();
+        Self { what, count, rate, unit, seconds, latencies, memory, cores: done.cores }
     }
 }
 
@@ -84,6 +87,7 @@ impl Report {
             "seconds",
             "p50",
             "p99",
+            "memory",
             "cores: load",
             "server",
             "PostgreSQL",
@@ -116,9 +120,10 @@ fn figure_row(figure: &Figure) -> Vec<String> {
 }
 
 fn measurement_row(measurement: &Measurement) -> Vec<String> {
-    let Measurement { what, rate, unit, seconds, latencies, cores, .. } = measurement;
+    let Measurement { what, rate, unit, seconds, latencies, memory, cores, .. } = measurement;
     let mut row = vec![what.clone(), amount(*rate, unit), format!("{seconds:.2}")];
     row.extend(quantile_cells(*latencies));
+    row.push(memory.map_or("-".to_owned(), |memory| amount(memory as f64 / 1e6, "MB")));
     row.extend([cores.load, cores.server, cores.postgres, cores.others].map(|cores| format!("{cores:.2}")));
     row
 }

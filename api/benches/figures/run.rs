@@ -6,7 +6,7 @@ use anyhow::ensure;
 use domain::ids::TenantId;
 
 use super::{
-    commands::run_commands,
+    commands::{run_commands, run_commands_at},
     copy::{Rows, copy_in, copy_out},
     database::Postgres,
     event::BATCH,
@@ -14,12 +14,13 @@ use super::{
     procfs::Memory,
     rebuild::rebuild,
     report::{Measurement, Report},
+    second::Second,
     server::Server,
     size::Size,
     stock::Stock,
     stopwatch::Done,
     tenants::found,
-    tracking::{repeat, track},
+    tracking::{repeat, track, track_at},
     usage::Usage,
     visibility::probe,
 };
@@ -42,6 +43,7 @@ pub(super) async fn run(size: &Size, json: Option<&Path>) -> anyhow::Result<()> 
     run.tracking().await?;
     run.rebuilding().await?;
     run.commands().await?;
+    run.processes().await?;
     run.growth();
     run.memory();
     let Run { server, figures, measurements, notes, .. } = run;
@@ -176,7 +178,28 @@ impl Run<'_> {
         Ok(loaded)
     }
 
-    /// What this does not measure: it takes ten million events.
+    /// Two processes that write to one tenant, compared with one: the same load over the same number of connections.
+    async fn processes(&mut self) -> anyhow::Result<()> {
+        let Size { batches, commands, load, warm_up, .. } = *self.size;
+        let second = Second::start(&self.server).await?;
+        let tenant = [self.server.demo.tenant];
+        let counts: [&[_]; 2] = [&[self.server.address], &[self.server.address, second.address]];
+        for (round, processes) in counts.into_iter().cycle().take(4).enumerate() {
+            let count = processes.len();
+            let of_them = format!("{count} process{}, one tenant", if count == 1 { "" } else { "es" });
+            let series = format!("processes-{round}");
+            let done = track_at(processes, &self.server, self.size, &series, 4, batches).await?;
+            self.record(&format!("tracked events, {of_them}, 4 connections"), "events/s", done);
+            self.postgres.caught_up().await?;
+            run_commands_at(processes, &self.bearer, &tenant, commands, warm_up, None).await?;
+            let done = run_commands_at(processes, &self.bearer, &tenant, commands, load, None).await?;
+            self.record(&format!("commands, {of_them}, 16 connections"), "commands/s", done);
+            self.postgres.caught_up().await?;
+        }
+        Ok(())
+    }
+
+    /// What this does not measure, because it takes ten million events: the benchmark `growth` does.
     fn growth(&mut self) {
         self.figures.push(Figure {
             what: "append cost at 10 M events and 10 k tenants, to 100 k and 10",
@@ -206,7 +229,8 @@ impl Run<'_> {
 
     #[expect(clippy::print_stderr, reason = "it takes minutes, and should show that it goes on")]
     fn record(&mut self, what: &str, unit: &'static str, done: Done) -> Measurement {
-        let measurement = Measurement::new(what.to_owned(), unit, done);
+        let memory = Memory::of(self.server.process()).map(|memory| memory.resident);
+        let measurement = Measurement::new(what.to_owned(), unit, done, memory);
         eprintln!("{what}: {:.0} {unit}", measurement.rate);
         self.measurements.push(measurement.clone());
         measurement

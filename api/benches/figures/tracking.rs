@@ -1,5 +1,7 @@
 //! Tracked events over HTTP, in batches.
 
+use std::net::SocketAddr;
+
 use anyhow::ensure;
 
 use super::{
@@ -19,6 +21,18 @@ pub(super) async fn track(
     connections: usize,
     batches: usize,
 ) -> anyhow::Result<Done> {
+    track_at(&[server.address], server, size, series, connections, batches).await
+}
+
+/// The same to several processes of the server's installation, in turn.
+pub(super) async fn track_at(
+    processes: &[SocketAddr],
+    server: &Server,
+    size: &Size,
+    series: &str,
+    connections: usize,
+    batches: usize,
+) -> anyhow::Result<Done> {
     let lane = |connection: usize| Lane {
         requests: (connection..batches)
             .step_by(connections)
@@ -28,7 +42,7 @@ pub(super) async fn track(
         pace: None,
     };
     let lanes = (0..connections).map(lane).collect();
-    run(server.address, lanes, size.load, all_accepted).await
+    run(processes, lanes, size.load, all_accepted).await
 }
 
 /// Sends one batch of `series` a second time; nothing of it may be accepted.

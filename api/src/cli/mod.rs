@@ -2,9 +2,13 @@
 
 mod admin;
 mod demo;
+mod export;
+mod import;
 mod migrate;
+mod progress;
 mod rebuild;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +44,12 @@ enum Command {
     Migrate,
     /// Fold journals anew into read models.
     Rebuild(rebuild::RebuildArgs),
+    /// Bring the events of another cqrs-es system into a tenant's journal.
+    Import(import::ImportArgs),
+    /// Write a tenant's signed journal to a file.
+    Export(export::ExportArgs),
+    /// Check that journals are what was signed, with nothing to trust but a public key.
+    Verify(verify::VerifyArgs),
     /// Manage the installation's administrators.
     Admin(admin::AdminArgs),
     /// Send tracked events from a file in Segment's format.
@@ -52,9 +62,14 @@ impl Command {
     fn reader(&self) -> Reader {
         match self {
             Self::Serve(_) | Self::Api | Self::Worker => Reader::Machine,
-            Self::Migrate | Self::Rebuild(_) | Self::Admin(_) | Self::Track(_) | Self::Openapi => {
-                Reader::Person
-            }
+            Self::Migrate
+            | Self::Rebuild(_)
+            | Self::Import(_)
+            | Self::Export(_)
+            | Self::Verify(_)
+            | Self::Admin(_)
+            | Self::Track(_)
+            | Self::Openapi => Reader::Person,
         }
     }
 }
@@ -69,6 +84,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match command {
             Command::Track(args) => return Ok(track::run(args).await),
+            Command::Verify(args) => return Ok(verify::run(args).await),
             Command::Openapi => serve::print_openapi()?,
             command => {
                 let config = Config::load()?;
@@ -79,8 +95,10 @@ pub fn main() -> ExitCode {
                     Command::Worker => serve::worker(config).await?,
                     Command::Migrate => migrate::run(config).await?,
                     Command::Rebuild(args) => rebuild::run(config, args).await?,
+                    Command::Import(args) => import::run(config, args).await?,
+                    Command::Export(args) => export::run(config, args).await?,
                     Command::Admin(args) => admin::run(config, args).await?,
-                    Command::Track(_) | Command::Openapi => {}
+                    Command::Track(_) | Command::Verify(_) | Command::Openapi => {}
                 }
             }
         }

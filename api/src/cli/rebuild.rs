@@ -15,10 +15,7 @@ use projections::{
     rebuild::{Extent, extents, rebuild},
 };
 
-use crate::{
-    annals::{Postgres, master_key},
-    config::Config,
-};
+use crate::{annals::Postgres, config::Config};
 
 #[derive(Args)]
 pub(super) struct RebuildArgs {
@@ -34,11 +31,10 @@ pub(super) struct RebuildArgs {
 /// complete.
 pub(super) async fn run(config: Config, args: RebuildArgs) -> anyhow::Result<()> {
     let projections = chosen(args.projection.as_deref())?;
-    let vault = Vault::new(&master_key(&config)?, None);
     let postgres = Postgres::join(&config).await?;
     let result = async {
         database::migrate(postgres.options()).await?;
-        let database = Database::connect(postgres.options().clone(), 2, vault).await?;
+        let database = Database::connect(postgres.options().clone(), 2, Vault::locked()).await?;
         let extents = extents(&database, args.tenant).await?;
         if let (Some(tenant), true) = (args.tenant, extents.is_empty()) {
             anyhow::bail!("{tenant} has no journal");

@@ -38,6 +38,7 @@ const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/health/ready", Public),
     ("GET", "/metrics", Public),
     ("GET", "/openapi.json", Public),
+    ("GET", "/.well-known/annals-journal-key", Public),
     ("GET", "/v1/plans", Public),
     ("POST", "/v1/auth/register", Public),
     ("POST", "/v1/auth/verify-email", Public),
@@ -80,6 +81,11 @@ const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/v1/tenants/{tenant}/usage/current", Member(Some(UsageRead))),
     ("GET", "/v1/tenants/{tenant}/audit", Member(Some(AuditRead))),
     ("GET", "/v1/tenants/{tenant}/journal", Member(Some(AuditRead))),
+    ("GET", "/v1/tenants/{tenant}/journal/export", Member(Some(AuditRead))),
+    ("GET", "/v1/tenants/{tenant}/journal/checkpoint", Member(Some(AuditRead))),
+    ("GET", "/v1/tenants/{tenant}/journal/tile/{level}/{index}", Member(Some(AuditRead))),
+    ("GET", "/v1/tenants/{tenant}/journal/proof/{position}", Member(Some(AuditRead))),
+    ("GET", "/v1/tenants/{tenant}/journal/consistency", Member(Some(AuditRead))),
     ("POST", "/v1/batch", Key),
     ("POST", "/v1/track", Key),
     ("POST", "/v1/identify", Key),
@@ -212,8 +218,14 @@ async fn call(client: &Client, tenant: &Owner, method: &str, pattern: &str) -> A
         .replace("{projection}", "usage")
         .replace("{key}", &unknown("key"))
         .replace("{invitation}", &unknown("inv"))
-        .replace("{member}", &unknown("mem"));
-    let path = if path.ends_with("/usage") { format!("{path}?from=2026-01-01T00:00:00Z") } else { path };
+        .replace("{member}", &unknown("mem"))
+        .replace("{level}/{index}", "0/000.p/1")
+        .replace("{position}", "1");
+    let path = match path.as_str() {
+        path if path.ends_with("/usage") => format!("{path}?from=2026-01-01T00:00:00Z"),
+        path if path.ends_with("/consistency") => format!("{path}?from=1"),
+        _ => path,
+    };
     let request = client.request(method.parse::<Method>().unwrap(), &path);
     match method {
         "GET" | "DELETE" => request.send().await,

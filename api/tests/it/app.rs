@@ -43,6 +43,7 @@ pub(crate) struct TestApp {
     server: Option<thread::JoinHandle<()>>,
     data_dir: TempDir,
     owner: PgConnectOptions,
+    database_url: String,
     _database: Option<TestDatabase>,
 }
 
@@ -91,7 +92,7 @@ impl TestApp {
             data_dir: data_dir.path().to_owned(),
             log: String::new(),
             public_url: None,
-            database_url: Some(database_url.into()),
+            database_url: Some(database_url.clone().into()),
             database_connections: 10,
             redis_url: setup.redis_url.map(Into::into),
             smtp_url: None,
@@ -118,6 +119,7 @@ impl TestApp {
             server: Some(server),
             data_dir,
             owner,
+            database_url,
             _database: database,
         }
     }
@@ -125,6 +127,11 @@ impl TestApp {
     /// The superuser's own connection, past every policy.
     pub(crate) async fn superuser(&self) -> PgConnection {
         self.owner.connect().await.unwrap()
+    }
+
+    /// The database, for another server.
+    pub(crate) fn database_url(&self) -> String {
+        self.database_url.clone()
     }
 
     /// Stops feeding projections and doing jobs, while requests are answered on.

@@ -49,6 +49,11 @@ impl Client {
         self.authorized(format!("Bearer {token}"))
     }
 
+    /// The `Authorization` header, if there is one.
+    pub(crate) fn authorization(&self) -> &str {
+        self.authorization.as_deref().unwrap_or_default()
+    }
+
     /// Where requests go.
     pub(crate) fn base(&self) -> &str {
         &self.base

@@ -20,10 +20,15 @@ mod tenants;
 
 // What they send, and what is made of it.
 mod api_keys;
+mod import;
 mod projections;
 mod quotas;
+mod readers;
 mod tracking;
 mod usage;
+
+// What proves that it is what it was.
+mod journal;
 
 // What holds for every route.
 mod access_matrix;
@@ -34,3 +39,4 @@ mod openapi;
 // The binary, and how it is built.
 mod architecture;
 mod processes;
+mod servers;

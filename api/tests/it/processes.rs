@@ -1,9 +1,11 @@
 //! The binary as its users meet it: started, interrupted, killed, and started again.
 
-use std::{fmt::Write, fs};
+use std::{fmt::Write, fs, process::Command};
 
+use domain::ids::TenantId;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::{
     app::eventually,
@@ -154,4 +156,70 @@ fn summary(output: &std::process::Output) -> Value {
 
 fn count(summary: &Value, field: &str) -> u64 {
     summary[field].as_u64().unwrap_or_else(|| panic!("no {field}: {summary}"))
+}
+
+#[tokio::test]
+async fn a_journal_is_exported_and_verified_with_a_public_key() {
+    let mut installation = Installation::new();
+    installation.serve().await;
+    let (tenant, _) = installation.demo();
+    let key = installation.anonymous.get("/.well-known/annals-journal-key").await.ok().text;
+    let key = key.trim();
+    let ada = signed_in(&installation, "ada@demo.example").await;
+    let checkpoint = ada.get(&format!("/v1/tenants/{tenant}/journal/checkpoint")).await.ok().text;
+    let file = |name: &str| installation.file(name).to_str().unwrap().to_owned();
+    let (journal, changed) = (file("journal.ndjson"), file("changed.ndjson"));
+    let (key_file, since) = (file("journal.key"), file("checkpoint"));
+    fs::write(&key_file, format!("{key}\n")).unwrap();
+    fs::write(&since, checkpoint).unwrap();
+
+    // Beside the server that has the data directory.
+    let exported = installation.run(&["export", "--tenant", &tenant, "--output", &journal]).await;
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let text = fs::read_to_string(&journal).unwrap();
+    assert!(text.lines().count() as u64 > OF_THE_DEMO);
+    let verify = async |arguments: &[&str]| {
+        let output = installation.run(&[&["verify"], arguments].concat()).await;
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap()).concat();
+        (output.status.code().unwrap(), said)
+    };
+    let (status, said) = verify(&[&journal, "--key", key]).await;
+    assert!(status == 0 && said.contains(&tenant) && said.contains("good"), "{said}");
+    let (status, said) = verify(&[&journal, "--key", &key_file, "--since", &since]).await;
+    assert_eq!(status, 0, "{said}");
+    independently(&journal, key);
+
+    let line = text.lines().nth(2_000).unwrap();
+    fs::write(&changed, text.replace(line, &line.replacen("revenue", "Revenue", 1))).unwrap();
+    let (status, said) = verify(&[&changed, "--key", key]).await;
+    assert!(status == 1 && said.contains("position 2000: "), "{said}");
+    let other = "annals-139e3940e64b5491+fda439a8+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop";
+    assert_eq!(verify(&[&journal, "--key", other]).await.0, 1);
+    for arguments in [&[journal.as_str()][..], &[&journal, "--key", "x"], &[&file("none"), "--key", key]] {
+        assert_eq!(verify(arguments).await.0, 2, "{arguments:?}");
+    }
+
+    let (status, said) = verify(&["--database"]).await;
+    assert!(status == 0 && said.contains(&tenant), "{said}");
+    let (status, said) = verify(&["--database", "--tenant", &tenant, "--since", &since]).await;
+    assert!(status == 0 && said.lines().count() == 1, "{said}");
+    let url = fs::read_to_string(installation.data_dir().join("postgres-url")).unwrap();
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    let id = tenant.parse::<TenantId>().unwrap().uuid();
+    let change = format!(
+        "ALTER TABLE events DISABLE TRIGGER immutable;
+         UPDATE events SET metadata = '{{}}' WHERE tenant_id = '{id}' AND position = 1234;
+         ALTER TABLE events ENABLE ALWAYS TRIGGER immutable"
+    );
+    owner.execute(AssertSqlSafe(change)).await.unwrap();
+    let (status, said) = verify(&["--database"]).await;
+    assert!(status == 1 && said.contains("position 1234: "), "{said}");
+}
+
+/// By the program that stands for all that others may write after reading the documentation.
+fn independently(journal: &str, key: &str) {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/verify.py");
+    let Ok(verified) = Command::new("python3").args([program, journal, key]).output() else { return };
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success() && said.contains("good"), "{said}");
 }

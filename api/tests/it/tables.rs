@@ -7,8 +7,18 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::app::TestApp;
 
 /// What the journal consists of; all other tables are read models.
-const JOURNAL: &[&str] =
-    &["_sqlx_migrations", "claims", "events", "journal_heads", "secrets", "snapshots", "subject_keys"];
+const JOURNAL: &[&str] = &[
+    "_sqlx_migrations",
+    "claims",
+    "events",
+    "journal_checkpoints",
+    "journal_heads",
+    "journal_tiles",
+    "journal_trees",
+    "secrets",
+    "snapshots",
+    "subject_keys",
+];
 
 /// Every row of every read model, as JSON, in order. Checkpoints are among them.
 pub(crate) type Tables = BTreeMap<String, Vec<String>>;

@@ -3,7 +3,7 @@
 use crate::aggregate::Facts;
 
 /// Fields that can hold a text and are about nobody that Annals knows: names of things, hashes, reasons that administrators
-/// give, and what a tenant tracks of its own users, which is the tenant's to answer for.
+/// give, what a tenant tracks of its own users, and what it brings along, which is the tenant's to answer for.
 const IMPERSONAL: &[(&str, &[&str])] = &[
     ("ErasureRequested", &["reason"]),
     ("TenantCreated", &["name", "slug"]),
@@ -17,6 +17,7 @@ const IMPERSONAL: &[(&str, &[&str])] = &[
     ("ApiKeyIssued", &["name", "secret_hash", "secret_hint"]),
     ("ApiKeyRotated", &["secret_hash", "secret_hint"]),
     ("EventTracked", TRACKED),
+    ("ForeignEventImported", FOREIGN),
 ];
 
 const TRACKED: &[&str] = &[
@@ -30,6 +31,10 @@ const TRACKED: &[&str] = &[
     "traits",
     "context",
 ];
+
+/// Of another system, which knows whom its events are about.
+const FOREIGN: &[&str] =
+    &["aggregate_type", "aggregate_id", "event_type", "event_version", "payload", "metadata"];
 
 /// Types that hold a text which somebody chose. Of these, an address is always somebody's.
 const TEXTS: &[&str] = &["Email", "IpAddr", "Name", "Slug", "String", "RawJson", "RawValue", "Value"];

@@ -24,7 +24,7 @@ const CALLS: usize = 2;
 /// How many tenants share a call.
 const TENANTS: usize = 64;
 /// How many events an append may have to share a call.
-const SMALL: usize = 64;
+const SMALL: u64 = 64;
 /// How long a connection is kept from the pool for the next call.
 const KEPT: Duration = Duration::from_secs(1);
 
@@ -120,21 +120,22 @@ impl Appender {
         }
     }
 
-    async fn carry_out(&self, waiting: Vec<Waiting>) {
+    async fn carry_out(&self, mut waiting: Vec<Waiting>) {
+        // Two calls that lock the same journals do so in the same order.
+        waiting.sort_unstable_by_key(|waiting| waiting.append.tenant);
         let appends: Vec<&Append> = waiting.iter().map(|waiting| &waiting.append).collect();
         let outcomes = match self.call(&appends).await {
             Ok(outcomes) => outcomes,
+            Err(Refused(outcome)) if appends.len() == 1 => vec![outcome],
             // One of them is at fault, and the others are none the worse: nothing was committed.
-            Err(Refused) if appends.len() > 1 => {
+            Err(Refused(_)) => {
                 let mut outcomes = Vec::with_capacity(appends.len());
                 for append in &appends {
-                    outcomes.extend(
-                        self.call(&[append]).await.unwrap_or_else(|Refused| vec![Appended::Repeated]),
-                    );
+                    outcomes
+                        .extend(self.call(&[append]).await.unwrap_or_else(|Refused(outcome)| vec![outcome]));
                 }
                 outcomes
             }
-            Err(Refused) => vec![Appended::Repeated],
         };
         for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
             // Nobody waits any more: then nobody needs to know.
@@ -157,19 +158,18 @@ impl Appender {
             self.connections.keep(connection, &self.database);
         }
         match called {
-            Err(error) if is_repeated(&error) => Err(Refused),
+            Err(error) if is_repeated(&error) => Err(Refused(Appended::Repeated)),
+            Err(error) if gave_way(&error) => Err(Refused(Appended::Outrun)),
             Err(error) => failed(error),
-            Ok(Call { changed, .. }) if !changed.is_empty() => match appends {
-                [_] => Ok(vec![Appended::SessionsChanged(changed)]),
-                _ => Err(Refused),
-            },
-            Ok(Call { reached, .. }) => {
-                let wanted = appends.iter().map(|append| append.head.position as i64);
-                let outcome = |(wanted, reached)| match wanted == reached {
+            Ok(Call { changed, .. }) if !changed.is_empty() => {
+                Err(Refused(Appended::SessionsChanged(changed)))
+            }
+            Ok(Call { appended, .. }) => {
+                let outcome = |append: &&Append| match appended.contains(&append.tenant.uuid()) {
                     true => Appended::Done,
                     false => Appended::Outrun,
                 };
-                Ok(wanted.zip(reached).map(outcome).collect())
+                Ok(appends.iter().map(outcome).collect())
             }
         }
     }
@@ -179,8 +179,8 @@ impl Appender {
     }
 }
 
-/// One of the appends of a call was at fault; nothing was committed.
-struct Refused;
+/// One of the appends of a call was at fault, and this is what becomes of that one; nothing was committed.
+struct Refused(Appended);
 
 /// Connections that calls have used. The pool looks at each that it gets back, with a round trip that a call every
 /// millisecond can do without.
@@ -206,39 +206,28 @@ impl Connections {
 }
 
 impl Append {
-    fn events(&self) -> usize {
-        self.recordings.iter().map(|recording| recording.events.len()).sum()
+    fn events(&self) -> u64 {
+        self.head.position - self.after.position
     }
 }
 
 /// What the database answered.
 pub(super) struct Call {
-    /// Where each journal ends.
-    reached: Vec<i64>,
+    /// The tenants whose journals ended where they were expected to.
+    pub(super) appended: Vec<Uuid>,
     /// The sessions because of which nothing was appended.
     pub(super) changed: Vec<Uuid>,
-}
-
-impl Call {
-    /// Whether the only append of the call was done.
-    pub(super) fn reached(&self, head: Head) -> bool {
-        self.reached == [head.position as i64]
-    }
 }
 
 /// Calls the database's `journal_append`: in the connection's transaction if it has one, or else in one of its own.
 pub(super) async fn append(connection: &mut PgConnection, appends: &[&Append]) -> Result<Call, sqlx::Error> {
     let tenants: Vec<Uuid> = appends.iter().map(|append| append.tenant.uuid()).collect();
     let expected: Vec<i64> = appends.iter().map(|append| append.after.position as i64).collect();
+    let heads: Vec<i64> = appends.iter().map(|append| append.head.position as i64).collect();
     let times: Vec<DateTime<Utc>> = appends.iter().map(|append| append.head.recorded_at).collect();
-    let counts: Vec<i32> = appends.iter().map(|append| append.events() as i32).collect();
-
-    let recordings: Vec<&Arc<Recording>> =
-        appends.iter().flat_map(|append| append.recordings.iter()).collect();
-    let metadata: Vec<&str> = recordings.iter().map(|recording| recording.metadata.get()).collect();
     let mut columns = Columns::default();
-    for (command, recording) in (1..).zip(&recordings) {
-        columns.extend(command, recording);
+    for (place, append) in (1..).zip(appends) {
+        append.recordings.iter().for_each(|recording| columns.extend(place, recording));
     }
 
     let mut witnesses: HashMap<Uuid, i64> = HashMap::new();
@@ -250,12 +239,14 @@ pub(super) async fn append(connection: &mut PgConnection, appends: &[&Append]) -
 
     sqlx::query_as!(
         Call,
-        r#"SELECT reached AS "reached!", changed AS "changed!"
-           FROM journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"#,
+        r#"SELECT appended AS "appended!", changed AS "changed!"
+           FROM journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"#,
         &tenants,
         &expected,
+        &heads,
         &times,
-        &counts,
+        &columns.places,
+        &columns.positions,
         &columns.commands,
         &columns.streams,
         &columns.sequences,
@@ -264,7 +255,7 @@ pub(super) async fn append(connection: &mut PgConnection, appends: &[&Append]) -
         &columns.versions,
         &columns.payloads as &[&str],
         &columns.hashes as &[&[u8]],
-        &metadata as &[&str],
+        &columns.metadata as &[&str],
         &sessions,
         &session_sequences
     )
@@ -272,9 +263,11 @@ pub(super) async fn append(connection: &mut PgConnection, appends: &[&Append]) -
     .await
 }
 
-/// Events, column by column.
+/// Events, column by column, and the metadata of their commands.
 #[derive(Default)]
 struct Columns<'a> {
+    places: Vec<i32>,
+    positions: Vec<i64>,
     commands: Vec<i32>,
     streams: Vec<Uuid>,
     sequences: Vec<i64>,
@@ -283,11 +276,18 @@ struct Columns<'a> {
     versions: Vec<i16>,
     payloads: Vec<&'a str>,
     hashes: Vec<&'a [u8]>,
+    metadata: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
-    fn extend(&mut self, command: i32, recording: &'a Recording) {
-        for (event, hash) in recording.events.iter().zip(&recording.leaf_hashes) {
+    /// Adds the events of a command, whose tenant is at `place` among the call's.
+    fn extend(&mut self, place: i32, recording: &'a Recording) {
+        self.metadata.push(recording.metadata.get());
+        let command = self.metadata.len() as i32;
+        let events = recording.events.iter().zip(&recording.leaf_hashes);
+        for (position, (event, hash)) in (recording.after as i64 + 1..).zip(events) {
+            self.places.push(place);
+            self.positions.push(position);
             self.commands.push(command);
             self.streams.push(event.stream.id);
             self.sequences.push(event.sequence as i64);
@@ -298,6 +298,13 @@ impl<'a> Columns<'a> {
             self.hashes.push(hash);
         }
     }
+}
+
+/// Whether the call was in another transaction's way, and nothing was appended because of that.
+pub(super) fn gave_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // A serialization failure, a deadlock, a lock that was not had in time.
+    matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
 }
 
 /// Whether a stream has an event already that was to be its next.

@@ -7,6 +7,7 @@ use application::{
     error::Error,
 };
 
+use super::appender::gave_way;
 use crate::{
     database::database_error,
     tenant_tx::TenantTx,
@@ -92,10 +93,4 @@ pub(super) async fn give_back(tx: &mut TenantTx, vault: &Vault, release: &Releas
         tx.switch(tenant).await.map_err(database_error)?;
     }
     Ok(())
-}
-
-/// Whether PostgreSQL wants the transaction to be tried again.
-pub(super) fn gave_way(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40001" | "40P01"))
 }

@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use super::{
     Head,
-    appender::{Append, append, is_repeated},
-    claims::{Taken, gave_way, give_back, take},
+    appender::{Append, append, gave_way, is_repeated},
+    claims::{Taken, give_back, take},
     round::Round,
 };
 use crate::{
@@ -89,7 +89,7 @@ pub(super) async fn commit(mut tx: TenantTx, vault: &Vault, round: &mut Round) -
         Err(error) if is_repeated(&error) || gave_way(&error) => Ok(Committing::GaveWay),
         Err(error) => Err(database_error(error)),
         Ok(call) if !call.changed.is_empty() => Ok(Committing::SessionsChanged(call.changed)),
-        Ok(call) if !call.reached(round.head) => Err(Error::internal("a locked journal does not grow")),
+        Ok(call) if call.appended.is_empty() => Err(Error::internal("a locked journal does not grow")),
         Ok(_) => {
             tx.commit().await?;
             if erases {

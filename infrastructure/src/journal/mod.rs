@@ -9,6 +9,7 @@
 mod load;
 mod opening;
 mod read;
+pub mod stored;
 
 // One tenant's writer.
 mod firsts;

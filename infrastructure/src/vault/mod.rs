@@ -32,8 +32,8 @@ const ADDRESSES: Uuid = Uuid::nil();
 
 /// Looks up people's keys, and seals and opens with them.
 pub struct Vault {
-    /// The first one wraps; all unwrap.
-    wrappings: Vec<Wrapping>,
+    /// `None`: it is locked.
+    wrapping: Option<Wrapping>,
     addresses: OnceLock<Key>,
     known: Mutex<Known>,
 }
@@ -86,10 +86,15 @@ struct Row {
 }
 
 impl Vault {
-    /// The vault of the installation with this secret. What was wrapped under an earlier one opens too.
-    pub fn new(secret: &MasterKey, earlier: Option<&MasterKey>) -> Arc<Self> {
-        let wrappings = [Some(secret), earlier].into_iter().flatten().map(Wrapping::of).collect();
-        Arc::new(Self { wrappings, addresses: OnceLock::new(), known: Mutex::default() })
+    /// The vault of the installation with this secret.
+    pub fn new(secret: &MasterKey) -> Arc<Self> {
+        let wrapping = Some(Wrapping::of(secret));
+        Arc::new(Self { wrapping, addresses: OnceLock::new(), known: Mutex::default() })
+    }
+
+    /// A vault that nobody has the key of: for commands that look at nothing that says something about people.
+    pub fn locked() -> Arc<Self> {
+        Arc::new(Self { wrapping: None, addresses: OnceLock::new(), known: Mutex::default() })
     }
 
     /// The keys of `subjects`, made where there are none.
@@ -131,7 +136,8 @@ impl Vault {
         offered: &[(Uuid, Key)],
     ) -> Result<Vec<Row>, Error> {
         let ids: Vec<Uuid> = offered.iter().map(|(id, _)| *id).collect();
-        let wrapping = self.wrapping();
+        let wrapping =
+            self.wrapping.as_ref().ok_or_else(|| Error::internal("this command has no secret key"))?;
         let wrap = |(subject, (id, key)): (&Uuid, &(Uuid, Key))| {
             wrapping.key.seal(key.bytes(), &wrapped_context(*subject, *id))
         };
@@ -234,13 +240,9 @@ impl Vault {
         known.by_id.clear();
     }
 
-    fn wrapping(&self) -> &Wrapping {
-        &self.wrappings[0]
-    }
-
     fn unwrap(&self, row: &Row) -> Result<Option<Key>, Error> {
         let Some(wrapped) = &row.wrapped else { return Ok(None) };
-        let named = self.wrappings.iter().find(|wrapping| wrapping.name == row.wrapped_by);
+        let named = self.wrapping.iter().find(|wrapping| wrapping.name == row.wrapped_by);
         let wrapping =
             named.ok_or_else(|| Error::internal("people's keys are wrapped with another secret key"))?;
         let key = wrapping.key.open(wrapped, &wrapped_context(row.subject_id, row.key_id));

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use domain::{
     aggregate::DecodeError,
     ctx::{Actor, Metadata, Traces},
+    foreign_aggregates::ForeignEventImported,
     ids::{
-        ApiKeyId, EventId, InvitationId, MemberId, MeterId, ProjectId, SessionId, SubscriptionId, TenantId,
-        UserId, WorkspaceId,
+        ApiKeyId, EventId, ForeignAggregateId, InvitationId, MemberId, MeterId, ProjectId, SessionId,
+        SubscriptionId, TenantId, UserId, WorkspaceId,
     },
     recorded_event::{RecordedEvent, StreamId},
     users::SignInRefused,
@@ -88,8 +89,7 @@ impl AuditRow {
     /// The entry that an event makes.
     pub(super) fn of(event: &RecordedEvent) -> Result<Self, FoldError> {
         let Metadata { actor, request_id, session_id, traces } = event.metadata()?;
-        let mut payload: Map<String, Value> = serde_json::from_str(event.payload.get())
-            .map_err(|source| DecodeError::Payload { event_type: "an audited event", source })?;
+        let mut payload = payload(event)?;
         let targets = targets(&event.stream, &payload);
         payload.retain(|field, _| !is_secret(field));
         Ok(Self {
@@ -147,6 +147,27 @@ impl From<Actor> for AuditActor {
     }
 }
 
+/// What an event says. What another system has written is in the journal only: it may hold JSON that no table takes.
+fn payload(event: &RecordedEvent) -> Result<Map<String, Value>, FoldError> {
+    let text = event.payload.get();
+    let Some(imported) = event.fact::<ForeignEventImported>().transpose()? else {
+        let payload = serde_json::from_str(text);
+        return Ok(payload.map_err(|source| DecodeError::Payload { event_type: "an audited event", source })?);
+    };
+    let ForeignEventImported { aggregate_type, aggregate_id, sequence, event_type, event_version, .. } =
+        imported;
+    Ok([
+        ("aggregate_type", aggregate_type.into()),
+        ("aggregate_id", aggregate_id.into()),
+        ("sequence", sequence.into()),
+        ("event_type", event_type.into()),
+        ("event_version", event_version.into()),
+    ]
+    .map(|(field, value): (&str, Value)| (field.to_owned(), value))
+    .into_iter()
+    .collect())
+}
+
 /// A hash of a secret says nothing to an auditor, and something to who wants to guess it.
 fn is_secret(field: &str) -> bool {
     field.ends_with("_hash")
@@ -189,6 +210,7 @@ fn stream_target(stream: &StreamId) -> AuditTarget {
         "invitation" => ("invitation", InvitationId::from(*id).to_string()),
         "subscription" => ("subscription", SubscriptionId::from(*id).to_string()),
         "meter" => ("meter", MeterId::from(*id).to_string()),
+        "foreign_aggregate" => ("foreign_aggregate", ForeignAggregateId::from(*id).to_string()),
         other => (other, id.to_string()),
     };
     AuditTarget { kind: kind.to_owned(), id }
@@ -243,6 +265,7 @@ fn action(event_type: &str) -> String {
         "PaymentReceived" => "subscription.payment_received",
         "SeatTaken" => "subscription.seat_taken",
         "SeatReleased" => "subscription.seat_released",
+        "ForeignEventImported" => "foreign_aggregate.event_imported",
         other => return snake_case(other),
     };
     action.to_owned()

@@ -23,7 +23,7 @@ use domain::{
     ids::TenantId,
     recorded_event::RecordedEvent,
 };
-use infrastructure::{jobs::NewJob, tenant_tx::TenantTx};
+use infrastructure::{database::database_error, jobs::NewJob, tenant_tx::TenantTx};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -105,6 +105,12 @@ impl Projection for Reactions {
             }
         }
         if !new.is_empty() {
+            // Rows that a crash loses are computed again, and nobody notices. A job that a worker has done meanwhile
+            // would be done again, so this commit waits for the disk.
+            sqlx::query("SET LOCAL synchronous_commit TO DEFAULT")
+                .execute(&mut **tx)
+                .await
+                .map_err(database_error)?;
             jobs::add(tx, &new).await?;
         }
         Ok(())

@@ -10,7 +10,9 @@ CREATE FUNCTION journal_load(tenant uuid, streams uuid[], snapshot_versions smal
 RETURNS TABLE (
     head bigint, head_at timestamptz, stream_id uuid, sequence bigint, event_type text, version smallint, payload json
 )
-LANGUAGE plpgsql ROWS 50 AS $$
+LANGUAGE plpgsql ROWS 50
+SET plan_cache_mode = force_generic_plan
+AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM set_config('app.tenant_id', tenant::text, true);
@@ -48,28 +50,38 @@ BEGIN
     ORDER BY past.stream_id, past.event_type IS NOT NULL, past.sequence;
 END $$;
 
--- Appends to the journals of `tenants`, each only if it ends at the position expected of it. `counts` says how many of the
--- events, which follow in the order of the tenants, are whose; `commands` which of `metadata` each has. `reached` says
--- where each journal ends then: where the caller wanted it to, or elsewhere (-1: another transaction is at it) if
--- nothing was appended to it.
+-- A call that appends for several tenants names them, for its own statements only.
+DO $$
+DECLARE
+    named constant text :=
+        $p$tenant_id = ANY ((SELECT nullif(current_setting('app.appending', true), '')::uuid[])::uuid[])$p$;
+BEGIN
+    EXECUTE format('CREATE POLICY appending ON events FOR INSERT WITH CHECK (%s)', named);
+    EXECUTE format('CREATE POLICY appending ON journal_heads USING (%s) WITH CHECK (%s)', named, named);
+END $$;
+
+-- Appends to the journals of `tenants`, each only if it ends at the position expected of it; it then ends at `heads`. Of
+-- each event, `places` says the place of its tenant among them, and `commands` that of its metadata. `appended` are the
+-- tenants whose journals ended where they were expected to, those without new events included.
 --
 -- Nothing at all is appended, and `changed` says why, if one of the platform's `sessions` has got newer events than the
--- caller knew of.
+-- caller knew of. A journal that another transaction is at is waited for, but not long: the other tenants wait, too.
 CREATE FUNCTION journal_append(
-    tenants uuid[], expected bigint[], times timestamptz[], counts integer[],
-    commands integer[], streams uuid[], sequences bigint[], kinds text[], types text[], versions smallint[],
-    payloads text[], hashes bytea[], metadata text[],
+    tenants uuid[], expected bigint[], heads bigint[], times timestamptz[],
+    places integer[], positions bigint[], commands integer[], streams uuid[], sequences bigint[], kinds text[],
+    types text[], versions smallint[], payloads text[], hashes bytea[],
+    metadata text[],
     sessions uuid[], session_sequences bigint[],
-    OUT reached bigint[], OUT changed uuid[]
+    OUT appended uuid[], OUT changed uuid[]
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- How long the arrays are makes no better plan, and planning would cost more than the rest.
+SET plan_cache_mode = force_generic_plan
+SET lock_timeout = '100ms'
+AS $$
 #variable_conflict use_column
-DECLARE
-    from_place integer := 1;
-    to_place integer;
-    ends_at bigint;
 BEGIN
-    reached := '{}';
+    appended := '{}';
     changed := '{}';
     IF cardinality(sessions) > 0 THEN
         PERFORM set_config('app.tenant_id', '00000000-0000-0000-0000-000000000000', true);
@@ -85,29 +97,27 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    FOR place IN 1 .. cardinality(tenants) LOOP
-        PERFORM set_config('app.tenant_id', tenants[place]::text, true);
-        to_place := from_place + counts[place] - 1;
-        -- Never waits: whoever is at a journal must not keep the others' tenants waiting.
-        SELECT position INTO ends_at FROM journal_heads WHERE tenant_id = tenants[place] FOR UPDATE SKIP LOCKED;
-        IF NOT FOUND AND expected[place] = 0 THEN
-            INSERT INTO journal_heads (tenant_id, position, recorded_at) VALUES (tenants[place], 0, times[place])
-            ON CONFLICT DO NOTHING
-            RETURNING position INTO ends_at;
-        END IF;
-        IF ends_at = expected[place] AND counts[place] > 0 THEN
-            ends_at := ends_at + counts[place];
-            UPDATE journal_heads SET position = ends_at, recorded_at = times[place] WHERE tenant_id = tenants[place];
-            INSERT INTO events (tenant_id, position, recorded_at, metadata, stream_id, sequence, stream_kind, event_type,
-                                event_version, payload, leaf_hash)
-            SELECT tenants[place], expected[place] + number, times[place], metadata[command]::json, stream_id, sequence,
-                   kind, type, version, payload::json, hash
-            FROM unnest(commands[from_place:to_place], streams[from_place:to_place], sequences[from_place:to_place],
-                        kinds[from_place:to_place], types[from_place:to_place], versions[from_place:to_place],
-                        payloads[from_place:to_place], hashes[from_place:to_place])
-                 WITH ORDINALITY AS new (command, stream_id, sequence, kind, type, version, payload, hash, number);
-        END IF;
-        reached := reached || coalesce(ends_at, -1);
-        from_place := to_place + 1;
-    END LOOP;
+    PERFORM set_config('app.appending', tenants::text, true);
+    IF 0 = ANY (expected) THEN
+        INSERT INTO journal_heads (tenant_id, position, recorded_at)
+        SELECT tenant, 0, at FROM unnest(tenants, expected, times) AS new (tenant, expected, at) WHERE expected = 0
+        ON CONFLICT DO NOTHING;
+    END IF;
+    WITH moved AS (
+        UPDATE journal_heads AS journal SET position = wanted.head, recorded_at = wanted.at
+        FROM unnest(tenants, expected, heads, times) AS wanted (tenant, expected, head, at)
+        WHERE journal.tenant_id = wanted.tenant AND journal.position = wanted.expected
+        RETURNING wanted.tenant
+    )
+    SELECT coalesce(array_agg(tenant), '{}') INTO appended FROM moved;
+    IF cardinality(positions) > 0 THEN
+        INSERT INTO events (tenant_id, position, recorded_at, metadata, stream_id, sequence, stream_kind, event_type,
+                            event_version, payload, leaf_hash)
+        SELECT tenants[place], position, times[place], metadata[command]::json, stream_id, sequence, kind, type,
+               version, payload::json, hash
+        FROM unnest(places, positions, commands, streams, sequences, kinds, types, versions, payloads, hashes)
+             AS new (place, position, command, stream_id, sequence, kind, type, version, payload, hash)
+        WHERE cardinality(appended) = cardinality(tenants) OR tenants[place] = ANY (appended);
+    END IF;
+    PERFORM set_config('app.appending', '', true);
 END $$;

@@ -1,13 +1,13 @@
-//! The raw journal.
+//! The raw journal, page by page.
 
 use actix_web::{get, web};
-use application::journals;
 use chrono::{DateTime, Utc};
-use domain::{ids::EventId, invalid::Invalid, recorded_event::RecordedEvent};
+use domain::{ids::EventId, invalid::Invalid};
+use infrastructure::journal::stored::{self, StoredEvent};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::hex;
 use crate::{
     annals::Annals,
     caller::Member,
@@ -21,23 +21,19 @@ use crate::{
 /// The most events that one answer has.
 const MOST: u32 = 1_000;
 
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    config.service(read);
-}
-
 query! {
     /// Which part of the journal.
-    pub struct JournalQuery {
+    pub(super) struct JournalQuery {
         /// Events after this position; by default from the beginning.
-        pub after: Option<u64>,
+        pub(super) after: Option<u64>,
         /// How many at most: 1 to 1000, 100 by default.
-        pub limit: Option<u32>,
+        pub(super) limit: Option<u32>,
     }
 }
 
 /// An event as the journal keeps it.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct JournalEvent {
+pub(super) struct JournalEvent {
     /// Which one.
     #[schema(value_type = String)]
     id: EventId,
@@ -66,9 +62,12 @@ pub struct JournalEvent {
     leaf_hash: String,
 }
 
-impl From<RecordedEvent> for JournalEvent {
-    fn from(event: RecordedEvent) -> Self {
-        Self {
+impl TryFrom<StoredEvent> for JournalEvent {
+    type Error = Problem;
+
+    fn try_from(event: StoredEvent) -> Result<Self, Problem> {
+        let json = |text| RawValue::from_string(text).map_err(Problem::internal);
+        Ok(Self {
             id: EventId::at(event.tenant_id, event.position),
             position: event.position,
             stream_kind: event.stream.kind,
@@ -76,18 +75,18 @@ impl From<RecordedEvent> for JournalEvent {
             sequence: event.sequence,
             event_type: event.event_type,
             version: event.event_version,
-            payload: event.payload,
-            metadata: event.metadata,
+            payload: json(event.payload)?,
+            metadata: json(event.metadata)?,
             recorded_at: event.recorded_at,
-            leaf_hash: event.leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        }
+            leaf_hash: hex(&event.leaf_hash),
+        })
     }
 }
 
 /// Recorded events in order. To go on, ask for those after the last one's position.
 #[utoipa::path(tag = "audit", params(JournalQuery), responses((status = 200, body = Data<Vec<JournalEvent>>)))]
 #[get("/v1/tenants/{tenant}/journal")]
-async fn read(
+pub(super) async fn read(
     annals: web::Data<Annals>,
     member: Member,
     query: Query<JournalQuery>,
@@ -103,6 +102,7 @@ async fn read(
     if !(1..=MOST).contains(&limit) {
         return Err(out_of_range("?limit", MOST.into()));
     }
-    let (events, head) = journals::read(&member.ctx, &annals.app, after, limit).await?;
-    Ok(Data::new(events.into_iter().map(JournalEvent::from).collect()).at(head))
+    let (events, head) = stored::page(&member.ctx, &annals.database, after, limit).await?;
+    let events: Result<Vec<_>, _> = events.into_iter().map(JournalEvent::try_from).collect();
+    Ok(Data::new(events?).at(head))
 }

@@ -1,0 +1,139 @@
+//! One installation's turn: the same load for each.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use sqlx::{Executor, PgConnection};
+
+use super::{
+    client::{Answer, request},
+    event::{BATCH, batch},
+    load::{Lane, run},
+    quantiles::Quantiles,
+    site::Site,
+};
+
+/// How many connections commands come over, each to tenants of its own: a tenant's commands wait for each other.
+const COMMANDING: usize = 8;
+/// How many connections batches come over, likewise.
+const TRACKING: usize = 4;
+/// How long read models may take to catch up before the next load.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// What was measured under one kind of load.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    pub(super) what: &'static str,
+    /// Events a second.
+    pub(super) rate: f64,
+    pub(super) latencies: Option<Quantiles>,
+    /// Bytes of write-ahead log for each event, whatever wrote them meanwhile.
+    pub(super) wal: f64,
+    /// Images of whole pages in it, for each event.
+    pub(super) images: f64,
+    /// What the server has resident, in bytes.
+    pub(super) memory: u64,
+}
+
+/// Single commands and batches, each right after a checkpoint and then once more, when most pages have been touched.
+pub(super) async fn take(site: &mut Site, time: Duration) -> anyhow::Result<Vec<Measured>> {
+    // Messages that an earlier run has not sent to an installation that was kept.
+    let number = chrono::Utc::now().timestamp_micros();
+    let bearer = site.sign_in().await?;
+    let mut owner = site.connect().await;
+    commands(site, &bearer, time / 4).await?;
+    let mut all = Vec::new();
+    owner.execute("CHECKPOINT").await?;
+    all.push(measure(site, &mut owner, "commands, after a checkpoint", commands(site, &bearer, time)).await?);
+    all.push(measure(site, &mut owner, "commands, later", commands(site, &bearer, time)).await?);
+    caught_up(&mut owner).await?;
+    batches(site, &format!("{number}-warm"), time / 4).await?;
+    owner.execute("CHECKPOINT").await?;
+    let (first, second) = (format!("{number}-a"), format!("{number}-b"));
+    all.push(
+        measure(site, &mut owner, "batches of 500, after a checkpoint", batches(site, &first, time)).await?,
+    );
+    all.push(measure(site, &mut owner, "batches of 500, later", batches(site, &second, time)).await?);
+    caught_up(&mut owner).await?;
+    Ok(all)
+}
+
+async fn measure(
+    site: &Site,
+    owner: &mut PgConnection,
+    what: &'static str,
+    load: impl Future<Output = anyhow::Result<super::stopwatch::Done>>,
+) -> anyhow::Result<Measured> {
+    let before = written(owner).await?;
+    let done = load.await?;
+    let after = written(owner).await?;
+    let (rate, count) = (done.rate(), done.count as f64);
+    Ok(Measured {
+        what,
+        rate,
+        latencies: done.latencies.quantiles(),
+        wal: (after.0 - before.0) / count,
+        images: (after.1 - before.1) / count,
+        memory: site.memory(),
+    })
+}
+
+/// Bytes and images of pages that were written to the log so far.
+async fn written(owner: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
+    let written =
+        "SELECT (pg_current_wal_insert_lsn() - '0/0')::float8, (SELECT wal_fpi::float8 FROM pg_stat_wal)";
+    Ok(sqlx::query_as(written).fetch_one(owner).await?)
+}
+
+async fn commands(site: &Site, bearer: &str, time: Duration) -> anyhow::Result<super::stopwatch::Done> {
+    let lane = |connection: usize| {
+        let own: Vec<_> = site.tenants.iter().skip(connection).step_by(COMMANDING).copied().collect();
+        let bearer = bearer.to_owned();
+        let command = move |tenant| {
+            request("POST", &format!("/v1/tenants/{tenant}/workspaces"), &bearer, r#"{"name":"Load"}"#)
+        };
+        Lane { requests: own.into_iter().cycle().map(command), pace: None }
+    };
+    run(&[site.address], (0..COMMANDING).map(lane).collect(), time, created).await
+}
+
+fn created(answer: &Answer<'_>) -> anyhow::Result<u64> {
+    let Answer { status, body, .. } = answer;
+    ensure!(*status == 201, "the server answered {status}: {}", String::from_utf8_lossy(body));
+    Ok(1)
+}
+
+async fn batches(site: &Site, series: &str, time: Duration) -> anyhow::Result<super::stopwatch::Done> {
+    let lane = |connection: usize| {
+        let own: Vec<_> = site.keys.iter().skip(connection).step_by(TRACKING).cloned().collect();
+        let series = format!("{series}-{connection}");
+        let send = move |(number, key): (usize, String)| {
+            request("POST", "/v1/batch", &format!("Bearer {key}"), &batch(&series, number))
+        };
+        Lane { requests: own.into_iter().cycle().enumerate().map(send), pace: None }
+    };
+    run(&[site.address], (0..TRACKING).map(lane).collect(), time, accepted).await
+}
+
+fn accepted(answer: &Answer<'_>) -> anyhow::Result<u64> {
+    let Answer { status, body, .. } = answer;
+    ensure!(*status == 200, "the server answered {status}: {}", String::from_utf8_lossy(body));
+    ensure!(
+        answer.json()?["data"]["accepted"] == BATCH,
+        "not all was new: {}",
+        String::from_utf8_lossy(body)
+    );
+    Ok(BATCH as u64)
+}
+
+/// Waits until nothing is left to project.
+async fn caught_up(owner: &mut PgConnection) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let question = "SELECT NOT EXISTS (SELECT FROM journal_heads AS head JOIN projection_checkpoints AS seen
+                        USING (tenant_id) WHERE seen.position < head.position)";
+    while !sqlx::query_scalar::<_, bool>(question).fetch_one(&mut *owner).await? {
+        ensure!(begun.elapsed() < CATCH_UP, "read models do not catch up");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
