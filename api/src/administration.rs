@@ -3,7 +3,7 @@
 use actix_web::{get, post, web};
 use application::administration;
 use domain::{
-    ids::TenantId,
+    ids::{JobId, TenantId},
     invalid::Invalid,
     plan::{Plan, Terms},
     text::Name,
@@ -86,6 +86,12 @@ pub struct QueuedJob {
     job_id: String,
     /// `queued`.
     status: &'static str,
+}
+
+impl QueuedJob {
+    pub(crate) fn of(job_id: JobId) -> Self {
+        Self { job_id: job_id.to_string(), status: "queued" }
+    }
 }
 
 /// All tenants, the newest first.
@@ -176,7 +182,7 @@ async fn rebuild(
 ) -> Result<Data<QueuedJob>, Problem> {
     let job_id =
         projections::rebuild_job::queue(&annals.database, &projection.0, body.value.tenant_id).await?;
-    Ok(Data::accepted(QueuedJob { job_id: job_id.to_string(), status: "queued" }))
+    Ok(Data::accepted(QueuedJob::of(job_id)))
 }
 
 /// Jobs whose last try has failed, those that have failed for good included.

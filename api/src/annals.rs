@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context;
 use application::{app::App, limits::Limits, mail::Mailer, tokens::Tokens};
 use infrastructure::{
     access_tokens::AccessTokens,
@@ -106,6 +107,7 @@ impl Annals {
         let key = master_key(&config)?;
         let (options, vault) = (postgres.options().clone(), Vault::new(&key));
         let database = Database::connect(options, config.database_connections, vault).await?;
+        database.unlock().await.context("the secret key does not fit the database")?;
         let redis = match &config.redis_url {
             Some(url) => Some(RedisLimits::connect(url.expose_secret(), "annals:").await.map_err(no_redis)?),
             None => None,

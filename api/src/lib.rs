@@ -18,6 +18,7 @@ pub mod caller;
 pub mod limited;
 
 // The features. First people, and how they sign in.
+pub mod erasure;
 pub mod sessions;
 pub mod users;
 

@@ -84,6 +84,9 @@ pub trait Journal: Send + Sync {
     /// The stream that holds a claim.
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error>;
 
+    /// The streams that hold a claim, in all tenants: what is unique in each of them may be held in several.
+    async fn holders(&self, kind: ClaimKind, value: &str) -> Result<Vec<(TenantId, Uuid)>, Error>;
+
     /// A private value that a stream keeps.
     async fn secret(
         &self,

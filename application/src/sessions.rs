@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Tries at one account's password, whether there is such an account or not.
-const TRIES_AT_ACCOUNT: Policy =
+pub(crate) const TRIES_AT_ACCOUNT: Policy =
     Policy { name: "sign-in-account", quota: 10, window: Duration::from_secs(900) };
 
 /// Somebody who has signed in.
@@ -39,14 +39,7 @@ pub struct SignedIn {
 /// Signs in by password. Unknown address and wrong password answer the same and take as long.
 pub async fn sign_in(ctx: &Ctx, app: &App, email: &Email, password: &Password) -> Result<SignedIn, Error> {
     // Counted before anything is hashed: a locked account costs its attacker more than us.
-    let tries = app.limits.count(TRIES_AT_ACCOUNT, email.as_str()).await?;
-    if !tries.allowed {
-        return Err(Error::refused(
-            RefusalKind::Locked,
-            "account_locked",
-            "too many failed attempts; try again later",
-        ));
-    }
+    require_try(app, email).await?;
     let holder = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await?;
     let hash = match holder {
         Some(user) => app.journal.secret(ctx.tenant, user, PASSWORD).await?,
@@ -73,6 +66,15 @@ pub async fn sign_in(ctx: &Ctx, app: &App, email: &Email, password: &Password) -
     start(ctx, app, account).await
 }
 
+/// Counts a try at an account's password, and goes on only if there are not too many.
+pub(crate) async fn require_try(app: &App, email: &Email) -> Result<(), Error> {
+    let tries = app.limits.count(TRIES_AT_ACCOUNT, email.as_str()).await?;
+    if tries.allowed {
+        return Ok(());
+    }
+    Err(Error::refused(RefusalKind::Locked, "account_locked", "too many failed attempts; try again later"))
+}
+
 async fn start(ctx: &Ctx, app: &App, account: &Account) -> Result<SignedIn, Error> {
     let session_id = SessionId::random();
     let expires_at = ctx.now + TimeDelta::days(REFRESH_LIFETIME_DAYS);
@@ -96,7 +98,8 @@ pub async fn refresh(ctx: &Ctx, app: &App, token: &str) -> Result<SignedIn, Erro
         })
         .await?
         .value?;
-    let account = crate::users::account(ctx, app, login.user_id).await?;
+    // Who is being erased has sessions a moment longer than an account.
+    let account = crate::users::account(ctx, app, login.user_id).await.map_err(|_| SessionReason::Ended)?;
     let refresh_token = app.tokens.refresh(RefreshToken { session, generation: login.generation });
     Ok(SignedIn { account, session, refresh_token, expires_at: login.expires_at })
 }

@@ -112,6 +112,11 @@ impl Database {
         self.vault.open(Source::Pool(self), tenant, texts).await
     }
 
+    /// Goes on only if the vault's secret is the one that the keys in this database are wrapped with.
+    pub async fn unlock(&self) -> Result<(), Error> {
+        self.vault.addresses(Source::Pool(self)).await.map(drop)
+    }
+
     pub(crate) fn vault(&self) -> &Vault {
         &self.vault
     }

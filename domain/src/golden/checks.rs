@@ -230,7 +230,7 @@ fn a_state_can_not_change_in_place() {
 #[test]
 fn every_state_but_absence_has_an_example() {
     let mut files = files::read("session");
-    files.entry("snapshot.v2.json".to_owned()).and_modify(|text| {
+    files.entry("snapshot.v1.json".to_owned()).and_modify(|text| {
         let examples: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
         *text = serde_json::to_string(&examples[..1]).unwrap();
     });

@@ -134,6 +134,20 @@ impl Journal for PgJournal {
         .map_err(database_error)
     }
 
+    async fn holders(&self, kind: ClaimKind, value: &str) -> Result<Vec<(TenantId, Uuid)>, Error> {
+        let value = claims::stored(self.database.vault(), Source::Pool(&self.database), kind, value).await?;
+        let mut tx = TenantTx::begin(&self.database, TenantId::PLATFORM).await?;
+        let holders = sqlx::query!(
+            "SELECT tenant_id, stream_id FROM claims WHERE kind = $1 AND value = $2",
+            kind.as_str(),
+            &*value
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(database_error)?;
+        Ok(holders.into_iter().map(|holder| (holder.tenant_id.into(), holder.stream_id)).collect())
+    }
+
     async fn secret(
         &self,
         tenant: TenantId,
