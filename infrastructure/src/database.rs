@@ -117,6 +117,12 @@ impl Database {
         self.vault.addresses(Source::Pool(self)).await.map(drop)
     }
 
+    /// What a claim of an address holds.
+    #[cfg(feature = "test-support")]
+    pub async fn address_id(&self, address: &str) -> Result<uuid::Uuid, Error> {
+        Ok(self.vault.addresses(Source::Pool(self)).await?.id(address))
+    }
+
     pub(crate) fn vault(&self) -> &Vault {
         &self.vault
     }

@@ -221,6 +221,7 @@ async fn call(client: &Client, tenant: &Owner, method: &str, pattern: &str) -> A
         .replace("{key}", &unknown("key"))
         .replace("{invitation}", &unknown("inv"))
         .replace("{member}", &unknown("mem"))
+        .replace("{user}", &unknown("usr"))
         .replace("{level}/{index}", "0/000.p/1")
         .replace("{position}", "1");
     let path = match path.as_str() {

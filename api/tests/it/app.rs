@@ -31,7 +31,7 @@ use crate::client::Client;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// 32 bytes in base64.
-const SECRET_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(crate) const SECRET_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A running server. Dropping it stops it and drops its database.
 pub(crate) struct TestApp {

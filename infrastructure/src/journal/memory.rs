@@ -65,7 +65,8 @@ impl Memory {
     /// The stream as it was at [`Self::head`].
     pub(super) fn get(&mut self, stream: &StreamId) -> Option<Loaded> {
         self.uses += 1;
-        let remembered = self.streams.get_mut(&stream.id)?;
+        // An id that somebody made up may have been asked for as another kind of thing before.
+        let remembered = self.streams.get_mut(&stream.id).filter(|known| known.loaded.stream() == stream)?;
         remembered.last_use = self.uses;
         Some(remembered.loaded.clone())
     }

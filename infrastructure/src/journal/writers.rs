@@ -48,15 +48,12 @@ impl Writers {
     ) -> Result<Committed, Error> {
         let (reply, answer) = oneshot::channel();
         let tenant = command.ctx.tenant;
-        let entered =
-            self.with_entrance(tenant, |entrance| entrance.queue.try_send(Queued { command, reply }));
-        match entered {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                return Err(Error::internal("the tenant's writer has failed"));
-            }
-        }
+        self.with_entrance(tenant, |entrance| {
+            entrance.queue.try_send(Queued { command, reply }).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => Error::internal("the tenant's writer has failed"),
+            })
+        })?;
         answer.await.map_err(|_| Error::internal("the tenant's writer has failed"))?
     }
 
