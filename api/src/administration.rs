@@ -90,6 +90,12 @@ pub struct QueuedJob {
     status: &'static str,
 }
 
+impl QueuedJob {
+    pub(crate) fn of(job_id: JobId) -> Self {
+        Self { job_id: job_id.to_string(), status: "queued" }
+    }
+}
+
 /// All tenants, the newest first.
 #[utoipa::path(tag = "admin", params(Listing<(), TenantId>), responses((status = 200, body = List<TenantRow>)))]
 #[get("/v1/admin/tenants")]
@@ -186,7 +192,7 @@ async fn rebuild(
     let run = async |tx: &mut TenantTx| {
         projections::rebuild_job::queue(&annals.database, tx, &projection, value.tenant_id).await
     };
-    let queued = |job_id: &JobId| Data::accepted(QueuedJob { job_id: job_id.to_string(), status: "queued" });
+    let queued = |job_id: &JobId| Data::accepted(QueuedJob::of(*job_id));
     once.of(&caller.ctx, &text).answer_in_tx(run, queued).await
 }
 

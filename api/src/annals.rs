@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context;
 use application::{app::App, limits::Limits, mail::Mailer, tokens::Tokens};
 use infrastructure::{
     access_tokens::AccessTokens,
@@ -18,6 +19,7 @@ use infrastructure::{
     limits::{MemoryLimits, RedisLimits},
     mail::{FolderMailer, SmtpMailer},
     notary::NotaryKey,
+    vault::Vault,
 };
 use projections::reactions::MailOffice;
 use secrecy::ExposeSecret;
@@ -105,8 +107,10 @@ impl Annals {
     /// Migrates the database and puts everything together.
     pub async fn start(config: Config, postgres: &Postgres) -> anyhow::Result<Arc<Self>> {
         database::migrate(postgres.options()).await?;
-        let database = Database::connect(postgres.options().clone(), config.database_connections).await?;
         let key = master_key(&config)?;
+        let (options, vault) = (postgres.options().clone(), Vault::new(&key));
+        let database = Database::connect(options, config.database_connections, vault).await?;
+        database.unlock().await.context("the secret key does not fit the database")?;
         let redis = match &config.redis_url {
             Some(url) => Some(RedisLimits::connect(url.expose_secret(), "annals:").await.map_err(no_redis)?),
             None => None,

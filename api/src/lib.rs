@@ -19,6 +19,7 @@ pub mod limited;
 pub mod once;
 
 // The features. First people, and how they sign in.
+pub mod erasure;
 pub mod sessions;
 pub mod users;
 

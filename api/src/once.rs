@@ -1,7 +1,7 @@
 //! `Idempotency-Key` on every POST: who has lost an answer sends the request again, and gets that answer and not the
 //! effect a second time.
 //!
-//! The answer is made in the commit of what it tells of, and kept there (`docs/adr/0009-answers-in-their-commit.md`): it is
+//! The answer is made in the commit of what it tells of, and kept there (`docs/adr/0011-answers-in-their-commit.md`): it is
 //! there exactly if the effect is. A refusal has changed nothing and is not kept.
 
 use std::{

@@ -6,7 +6,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::{
     administration,
     annals::Annals,
-    api_keys, audit, health,
+    api_keys, audit, erasure, health,
     http::metrics::{self, Metrics},
     invitations, journal, members, projects, sessions, subscriptions, tenants, tracked_events, usage, users,
     workspaces,
@@ -24,6 +24,7 @@ pub(crate) fn services(config: &mut ServiceConfig) {
         .service(metrics::prometheus)
         .configure(users::routes)
         .configure(sessions::routes)
+        .configure(erasure::routes)
         .configure(tenants::routes)
         .configure(workspaces::routes)
         .configure(projects::routes)

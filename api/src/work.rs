@@ -47,13 +47,13 @@ pub async fn start(annals: Arc<Annals>, stop: CancellationToken) -> anyhow::Resu
         }
     });
     let pool = jobs::pool(annals.database.owner_options(), JOB_CONNECTIONS).await?;
-    let (office, database) = (Arc::clone(&annals.office), annals.database.clone());
+    let (app, office, database) = (annals.app.clone(), Arc::clone(&annals.office), annals.database.clone());
     let jobs = tokio::spawn(async move {
         while !stop.is_cancelled() {
-            let (pool, office, shutdown) =
-                (pool.clone(), Arc::clone(&office), stop.clone().cancelled_owned());
+            let (pool, app, office) = (pool.clone(), app.clone(), Arc::clone(&office));
+            let shutdown = stop.clone().cancelled_owned();
             // A database that goes away ends it; the next one finds the jobs where they are.
-            if let Err(error) = reactions::worker::run(pool, database.clone(), office, shutdown).await {
+            if let Err(error) = reactions::worker::run(pool, database.clone(), app, office, shutdown).await {
                 tracing::warn!(%error, "the job worker has stopped; it is started again");
             }
             tokio::select! {

@@ -37,6 +37,13 @@ pub struct App {
     pub once: Option<Arc<Once>>,
 }
 
+/// Workers show what they work with; there is nothing to see.
+impl std::fmt::Debug for App {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
 /// What a command answered, and what it added to the journal.
 #[derive(Clone, Debug)]
 pub struct Written<T> {

@@ -26,6 +26,11 @@ impl ClaimKind {
         }
     }
 
+    /// Whether the value is somebody's address, which nobody must read where claims are kept.
+    pub fn is_address(self) -> bool {
+        matches!(self, Self::Email | Self::Invitation)
+    }
+
     /// Whether the value is unique in the whole installation, or else within its tenant.
     pub fn is_platform_wide(self) -> bool {
         matches!(self, Self::Email | Self::Slug)

@@ -124,6 +124,17 @@ pub async fn revoke(ctx: &Ctx, app: &App, id: InvitationId) -> Result<Written<()
     .await
 }
 
+/// Withdraws an invitation because whom it is for is erased; one that is closed stays as it is.
+pub(crate) async fn withdraw(ctx: &Ctx, app: &App, id: InvitationId) -> Result<(), Error> {
+    let withdrawn = app
+        .transact(ctx, [stream::<Invitation>(id)], move |work| match offer(work, id)? {
+            Some(_) => close(work, id, InvitationCommand::Revoke),
+            None => Ok(()),
+        })
+        .await;
+    withdrawn.map(drop)
+}
+
 fn may_change(ctx: &Ctx, work: &mut Work, id: InvitationId) -> Result<(), Error> {
     offer(work, id)?.map_or(Ok(()), |offer| may_grant(ctx, offer.role))
 }

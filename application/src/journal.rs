@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::{
     aggregate::Decide,
     ctx::Ctx,
-    ids::TenantId,
+    ids::{TenantId, UserId},
     recorded_event::{RecordedEvent, StreamId},
 };
 use secrecy::SecretSlice;
@@ -93,6 +93,9 @@ pub trait Journal: Send + Sync {
     /// The stream that holds a claim.
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error>;
 
+    /// The streams that hold a claim, in all tenants: what is unique in each of them may be held in several.
+    async fn holders(&self, kind: ClaimKind, value: &str) -> Result<Vec<(TenantId, Uuid)>, Error>;
+
     /// A private value that a stream keeps.
     async fn secret(
         &self,
@@ -118,6 +121,8 @@ pub struct StreamRequest {
     pub stream: StreamId,
     /// The version of the states that its aggregate reads. A snapshot of another one is passed over.
     pub snapshot_version: u16,
+    /// Whether its aggregate reads what its events say about people.
+    pub reads_personal: bool,
     /// Whether its aggregate can read this state. A snapshot that it can't read is passed over too.
     pub reads: fn(&RawValue) -> bool,
 }
@@ -128,6 +133,7 @@ impl StreamRequest {
         Self {
             stream: StreamId { kind: A::TYPE.to_owned(), id },
             snapshot_version: A::SNAPSHOT_VERSION,
+            reads_personal: A::READS_PERSONAL,
             reads: |state| serde_json::from_str::<A>(state.get()).is_ok(),
         }
     }
@@ -155,6 +161,8 @@ pub struct Snapshot {
     pub version: u16,
     /// The state as JSON.
     pub state: Box<RawValue>,
+    /// The user that it is about; then it is kept sealed.
+    pub about: Option<UserId>,
 }
 
 /// An event as far as its aggregate needs it.

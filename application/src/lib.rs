@@ -21,6 +21,7 @@ pub mod mail;
 pub mod passwords;
 
 // The use cases: people.
+pub mod erasure;
 pub mod sessions;
 pub mod users;
 

@@ -23,6 +23,9 @@ pub struct Mail {
 pub trait Mailer: Send + Sync {
     /// Hands one mail over. May be called again with the same mail after a failure.
     async fn send(&self, mail: &Mail) -> Result<(), MailError>;
+
+    /// Forgets the mails to an address, as far as they are still here.
+    async fn forget(&self, address: &Email) -> Result<(), MailError>;
 }
 
 /// A mail that could not be handed over.

@@ -61,7 +61,7 @@ pub async fn leave(ctx: &Ctx, app: &App) -> Result<Written<()>, Error> {
 }
 
 /// Ends a membership and gives back its seat; the last owner can't go.
-async fn end(
+pub(crate) async fn end(
     ctx: &Ctx,
     app: &App,
     member: MemberId,

@@ -47,7 +47,7 @@ impl Recording {
                 event_type: event.event_type,
                 event_version: event.event_version,
                 recorded_at,
-                payload: event.payload.get(),
+                payload: event.stored().get(),
                 metadata: metadata.get(),
             })
         };
@@ -60,7 +60,7 @@ impl Recording {
         self.after + self.events.len() as u64
     }
 
-    /// The events of one stream as the journal has them.
+    /// The events of one stream as the journal has them, but for what it keeps sealed: that is readable.
     pub fn of_stream(&self, stream: Uuid) -> Vec<RecordedEvent> {
         self.recorded(|event| event.stream.id == stream)
     }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Tries at one account's password, whether there is such an account or not.
-const TRIES_AT_ACCOUNT: Policy =
+pub(crate) const TRIES_AT_ACCOUNT: Policy =
     Policy { name: "sign-in-account", quota: 10, window: Duration::from_secs(900) };
 
 /// Somebody who has signed in.
@@ -52,14 +52,7 @@ pub async fn sign_in(
     password: &Password,
 ) -> Result<Written<SignedIn>, Error> {
     // Counted before anything is hashed: a locked account costs its attacker more than us.
-    let tries = app.limits.count(TRIES_AT_ACCOUNT, email.as_str()).await?;
-    if !tries.allowed {
-        return Err(Error::refused(
-            RefusalKind::Locked,
-            "account_locked",
-            "too many failed attempts; try again later",
-        ));
-    }
+    require_try(app, email).await?;
     let holder = app.journal.holder(ctx.tenant, ClaimKind::Email, email.as_str()).await?;
     let hash = match holder {
         Some(user) => app.journal.secret(ctx.tenant, user, PASSWORD).await?,
@@ -84,6 +77,15 @@ pub async fn sign_in(
     }
     app.limits.forget(TRIES_AT_ACCOUNT, email.as_str()).await?;
     start(ctx, app, account).await
+}
+
+/// Counts a try at an account's password, and goes on only if there are not too many.
+pub(crate) async fn require_try(app: &App, email: &Email) -> Result<(), Error> {
+    let tries = app.limits.count(TRIES_AT_ACCOUNT, email.as_str()).await?;
+    if tries.allowed {
+        return Ok(());
+    }
+    Err(Error::refused(RefusalKind::Locked, "account_locked", "too many failed attempts; try again later"))
 }
 
 async fn start(ctx: &Ctx, app: &App, account: &Account) -> Result<Written<SignedIn>, Error> {

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "password";
 
 /// Mails that one address gets sent at the wish of somebody who has not signed in.
-const MAILS_TO_ADDRESS: Policy =
+pub(crate) const MAILS_TO_ADDRESS: Policy =
     Policy { name: "mails-to-address", quota: 5, window: Duration::from_secs(3600) };
 
 /// A person who wants an account.

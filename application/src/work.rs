@@ -8,7 +8,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use domain::{
     aggregate::{Decide, Facts},
+    ids::UserId,
+    personal::Personal,
     recorded_event::StreamId,
+    text::Email,
 };
 use secrecy::SecretSlice;
 use serde_json::value::RawValue;
@@ -58,6 +61,10 @@ pub struct Changes {
     pub releases: Vec<Release>,
     /// Private values to keep beside the events.
     pub secrets: Vec<NewSecret>,
+    /// Users to be erased.
+    pub erased: Vec<Erased>,
+    /// The user whom this is about: what a request tells of nobody else is sealed for them.
+    pub about: Option<UserId>,
     /// Snapshots that are due.
     pub snapshots: Vec<(StreamId, Snapshot)>,
 }
@@ -75,6 +82,19 @@ pub struct NewEvent {
     pub event_version: u16,
     /// The payload.
     pub payload: Box<RawValue>,
+    /// The payload's fields that say something about a person.
+    pub personal: &'static [Personal],
+    /// The payload with those fields sealed, if there are any.
+    pub sealed: Option<Box<RawValue>>,
+}
+
+/// A user whose keys a commit destroys, so that nothing that was recorded about them can be read any more.
+#[derive(Debug)]
+pub struct Erased {
+    /// Who.
+    pub user: UserId,
+    /// Their address, if it is theirs: then what was recorded about it without them is erased too.
+    pub address: Option<Email>,
 }
 
 /// A private value of a stream, kept outside the journal because it must be replaceable and forgettable.
@@ -117,6 +137,7 @@ impl Work {
         if events.is_empty() {
             return Ok(events);
         }
+        let before = aggregate.user();
         let state = Arc::make_mut(&mut aggregate);
         let (mut sequence, mut bytes) = (loaded.sequence(), 0);
         for event in &events {
@@ -126,10 +147,12 @@ impl Work {
             state.apply(event.clone());
             self.changes.events.push(new);
         }
+        self.changes.about = self.changes.about.or(before).or(state.user());
         loaded.evolve(Arc::clone(&aggregate), events.len() as u64, bytes);
         if A::SNAPSHOT_EVERY > 0 && loaded.since_snapshot() >= A::SNAPSHOT_EVERY {
             let state = serde_json::value::to_raw_value(&*aggregate).map_err(Error::internal)?;
-            let snapshot = Snapshot { sequence, version: A::SNAPSHOT_VERSION, state };
+            let about = A::IS_PERSON.then(|| loaded.stream().id.into());
+            let snapshot = Snapshot { sequence, version: A::SNAPSHOT_VERSION, state, about };
             loaded.was_snapshot();
             self.changes.snapshots.retain(|(stream, _)| stream.id != loaded.stream().id);
             self.changes.snapshots.push((loaded.stream().clone(), snapshot));
@@ -192,6 +215,11 @@ impl Work {
         self.changes.secrets.push(NewSecret { stream: stream.into(), name, value });
     }
 
+    /// Destroys a user's keys, and the private values that their stream keeps.
+    pub(crate) fn erase(&mut self, user: UserId, address: Option<Email>) {
+        self.changes.erased.push(Erased { user, address });
+    }
+
     /// What the command adds, and its streams as they are after it.
     pub fn finish(self) -> (Changes, impl Iterator<Item = Loaded>) {
         (self.changes, self.streams.into_values().map(|decided| decided.loaded))
@@ -212,7 +240,14 @@ impl NewEvent {
             event_type: event.type_name(),
             event_version: event.version(),
             payload: event.encode().map_err(Error::internal)?,
+            personal: event.personal(),
+            sealed: None,
         })
+    }
+
+    /// The payload as the journal keeps it.
+    pub fn stored(&self) -> &RawValue {
+        self.sealed.as_deref().unwrap_or(&self.payload)
     }
 }
 
@@ -224,6 +259,7 @@ impl Changes {
 
     /// Whether it can be refused by the database, as a claim can: then nothing else may be in its commit.
     pub fn needs_own_commit(&self) -> bool {
-        !(self.claims.is_empty() && self.releases.is_empty() && self.secrets.is_empty())
+        let keeps = self.claims.is_empty() && self.releases.is_empty() && self.secrets.is_empty();
+        !(keeps && self.erased.is_empty())
     }
 }

@@ -3,7 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use crate::upcast::{self, Upcaster};
+use crate::{
+    ids::UserId,
+    personal::Personal,
+    upcast::{self, Upcaster},
+};
 
 /// The moment that a decision is made at. Aggregates get it from outside: nothing in this crate reads a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,17 @@ pub trait Decide:
     /// The version of the state's shape and of what `evolve` makes of events. With either changed it is a new one, and
     /// snapshots of all others are passed over: the stream is read from its beginning.
     const SNAPSHOT_VERSION: u16 = 1;
+
+    /// Whether the state is about the person whose id its stream has: then its snapshots are sealed as events are.
+    const IS_PERSON: bool = false;
+
+    /// Whether the state needs what its events say about people. If not, it is given that sealed, as it is stored.
+    const READS_PERSONAL: bool = false;
+
+    /// The user whom the state is about, if it is about one.
+    fn user(&self) -> Option<UserId> {
+        None
+    }
 
     /// What happens if `command` arrives in this state at `now`, or why nothing does.
     fn decide(&self, command: Self::Command, now: DateTime<Utc>) -> Result<Vec<Self::Event>, Self::Error>;
@@ -49,6 +64,10 @@ pub struct EventType {
     pub name: &'static str,
     /// The newest version, which is the one that is written.
     pub version: u16,
+    /// The payload's fields with their types, as they are written in the source.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// Those of them that say something about a person.
+    pub personal: &'static [Personal],
 }
 
 /// The events of one aggregate: an enum over its [`Fact`]s.
@@ -60,6 +79,8 @@ pub trait Facts: cqrs_es::DomainEvent {
     fn type_name(&self) -> &'static str;
     /// The payload's version.
     fn version(&self) -> u16;
+    /// The fields that say something about a person.
+    fn personal(&self) -> &'static [Personal];
     /// The payload as the bytes that the journal keeps.
     fn encode(&self) -> serde_json::Result<Box<RawValue>>;
     /// The event with this name whose payload was stored as `payload` in `version`.
@@ -126,11 +147,13 @@ pub trait Refusal: std::error::Error + Send + Sync + 'static {
 ///
 /// A fact with a second and third version says how the older ones are read (see [`upcast`]); it does not build without:
 /// `MemberJoined = 3 from [add_role, split_name] { … }`.
+///
+/// A field that says something about a person says about whom: `email: Email [About::Address]` (see [`crate::personal`]).
 macro_rules! events {
     (
         $(#[$doc:meta])* $events:ident {
             $($(#[$fact_doc:meta])* $fact:ident = $version:literal $(from [$($upcaster:path),+ $(,)?])? {
-                $($(#[$field_attribute:meta])* $field:ident: $type:ty),* $(,)?
+                $($(#[$field_attribute:meta])* $field:ident: $type:ty $([$about:expr])?),* $(,)?
             })*
         }
     ) => {
@@ -163,7 +186,12 @@ macro_rules! events {
 
         impl $crate::aggregate::Facts for $events {
             const CATALOGUE: &'static [$crate::aggregate::EventType] =
-                &[$($crate::aggregate::EventType { name: stringify!($fact), version: $version },)*];
+                &[$($crate::aggregate::EventType {
+                    name: stringify!($fact),
+                    version: $version,
+                    fields: &[$((stringify!($field), stringify!($type)),)*],
+                    personal: &[$($($crate::personal::Personal { field: stringify!($field), about: $about },)?)*],
+                },)*];
 
             fn type_name(&self) -> &'static str {
                 match self { $(Self::$fact(_) => stringify!($fact),)* }
@@ -171,6 +199,14 @@ macro_rules! events {
 
             fn version(&self) -> u16 {
                 match self { $(Self::$fact(_) => $version,)* }
+            }
+
+            fn personal(&self) -> &'static [$crate::personal::Personal] {
+                match self {
+                    $(Self::$fact(_) => {
+                        &[$($($crate::personal::Personal { field: stringify!($field), about: $about },)?)*]
+                    })*
+                }
             }
 
             fn encode(&self) -> serde_json::Result<Box<serde_json::value::RawValue>> {

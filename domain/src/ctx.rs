@@ -9,6 +9,7 @@ use crate::{
     aggregate::{Refusal, RefusalKind},
     ids::{ApiKeyId, MemberId, RequestId, SessionId, TenantId, UserId},
     permission::{Permission, Permissions},
+    personal::ERASED,
 };
 
 /// Who acts.
@@ -21,7 +22,8 @@ pub enum Actor {
     User {
         /// Who.
         id: UserId,
-        /// Their name at the time.
+        /// Their name at the time. In the journal it is sealed, elsewhere.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         name: String,
     },
     /// A program with an API key.
@@ -34,18 +36,15 @@ pub enum Actor {
 }
 
 /// Where a request came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The request's id, as the client sent it or as it was made.
     pub request_id: String,
     /// The client's address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<IpAddr>,
     /// What the client calls itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
     /// The session that the request was made in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
 }
 
@@ -59,11 +58,38 @@ impl Origin {
 /// What the journal keeps beside each event: who caused it, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Who acted.
+    /// Who acted. A user's name is in the traces.
     pub actor: Actor,
-    /// Where the request came from.
-    #[serde(flatten)]
-    pub origin: Origin,
+    /// The request's id.
+    pub request_id: String,
+    /// The session that the request was made in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// [`Traces`] as JSON, sealed for the person who left them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<String>,
+}
+
+/// What a request says about the person who made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traces {
+    /// The name of the user who acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// What the client calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+impl Traces {
+    /// What is left when they are erased.
+    pub fn erased() -> Self {
+        let erased = || Some(ERASED.to_owned());
+        Self { name: erased(), ip: erased(), user_agent: erased() }
+    }
 }
 
 /// What lets an actor act in a tenant. It is checked again in the commit of what they do.
@@ -137,9 +163,32 @@ impl Ctx {
         if self.permissions.allow(permission) { Ok(()) } else { Err(Forbidden { missing: permission }) }
     }
 
-    /// What the journal keeps of this context.
-    pub fn metadata(&self) -> Metadata {
-        Metadata { actor: self.actor.clone(), origin: self.origin.clone() }
+    /// The user who acts, if it is one.
+    pub fn user(&self) -> Option<UserId> {
+        match self.actor {
+            Actor::User { id, .. } => Some(id),
+            Actor::Anonymous | Actor::ApiKey { .. } | Actor::System => None,
+        }
+    }
+
+    /// What the journal keeps of this context, and what it keeps sealed. A program's requests leave no traces: where it
+    /// runs says nothing about a person.
+    pub fn metadata(&self) -> (Metadata, Option<Traces>) {
+        let Origin { request_id, ip, user_agent, session_id } = self.origin.clone();
+        let mut traces = Traces { name: None, ip: ip.map(|ip| ip.to_string()), user_agent };
+        let actor = match self.actor.clone() {
+            Actor::User { id, name } => {
+                traces.name = Some(name);
+                Actor::User { id, name: String::new() }
+            }
+            program @ Actor::ApiKey { .. } => {
+                traces = Traces::default();
+                program
+            }
+            nobody @ (Actor::Anonymous | Actor::System) => nobody,
+        };
+        let traces = (traces != Traces::default()).then_some(traces);
+        (Metadata { actor, request_id, session_id, traces: None }, traces)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     aggregate::{Decide, Refusal, RefusalKind, aggregate, events},
     ids::{InvitationId, UserId, WorkspaceId},
     permission::Role,
+    personal::About,
     text::Email,
 };
 
@@ -91,13 +92,13 @@ events! {
             /// The invitation.
             invitation_id: InvitationId,
             /// Who is invited.
-            email: Email,
+            email: Email [About::Address],
             /// The role offered.
             role: Role,
             /// The workspaces offered; empty: all.
             workspace_ids: Vec<WorkspaceId>,
             /// Who invites, by name.
-            invited_by: String,
+            invited_by: String [About::Actor],
             /// Until when it can be accepted.
             expires_at: DateTime<Utc>,
         }
@@ -178,6 +179,8 @@ aggregate!(Invitation = "invitation", InvitationCommand -> InvitationEvent or In
 
 // Never a snapshot: who invites is in the first event only, where the mail looks for it.
 impl Decide for Invitation {
+    const READS_PERSONAL: bool = true;
+
     fn decide(
         &self,
         command: InvitationCommand,

@@ -7,6 +7,7 @@ pub mod ctx;
 pub mod ids;
 pub mod invalid;
 pub mod permission;
+pub mod personal;
 pub mod plan;
 pub mod raw_json;
 pub mod recorded_event;

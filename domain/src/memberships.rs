@@ -5,7 +5,7 @@
 //!                        ▼    │ ChangeRole
 //! Absent ── Join ──▶ Active ──┘
 //!                     │  ▲
-//!      Remove, Leave  ▼  │ Join
+//! Remove, Leave, Erase ▼  │ Join
 //!                     Ended
 //! ```
 //! A membership does not know the others of its tenant, so it lets anybody go. The last owner is kept by the tenant's
@@ -18,6 +18,7 @@ use crate::{
     aggregate::{Decide, Refusal, RefusalKind, aggregate, events},
     ids::{MemberId, UserId, WorkspaceId},
     permission::Role,
+    personal::About,
     text::{Email, Name},
 };
 
@@ -58,6 +59,8 @@ pub enum MembershipCommand {
     Remove,
     /// Go.
     Leave,
+    /// End it because the user is erased.
+    Erase,
 }
 
 events! {
@@ -70,9 +73,9 @@ events! {
             /// Who.
             user_id: UserId,
             /// Their address at the time.
-            email: Email,
+            email: Email [About::User("user_id")],
             /// Their name at the time.
-            name: Name,
+            name: Name [About::User("user_id")],
             /// What they may do.
             role: Role,
             /// The workspaces that they may see; empty: all.
@@ -87,6 +90,8 @@ events! {
         MemberRemoved = 1 {}
         /// They went.
         MemberLeft = 1 {}
+        /// Their account was erased, and the membership with it.
+        MemberErased = 1 {}
     }
 }
 
@@ -121,6 +126,7 @@ aggregate!(Membership = "membership", MembershipCommand -> MembershipEvent or Me
 
 impl Decide for Membership {
     const SNAPSHOT_EVERY: u64 = 100;
+    const SNAPSHOT_VERSION: u16 = 2;
 
     fn decide(
         &self,
@@ -138,8 +144,9 @@ impl Decide for Membership {
             (Self::Active(_), ChangeRole { role }) => vec![MemberRoleChanged { role }.into()],
             (Self::Active(_), Remove) => vec![MemberRemoved {}.into()],
             (Self::Active(_), Leave) => vec![MemberLeft {}.into()],
+            (Self::Active(_), Erase) => vec![MemberErased {}.into()],
 
-            (Self::Ended, Remove | Leave) => vec![],
+            (Self::Ended, Remove | Leave | Erase) => vec![],
             (Self::Ended, ChangeRole { .. }) => return Err(MembershipReason::Unknown),
         })
     }
@@ -165,7 +172,9 @@ impl Membership {
                     member.role = changed.role;
                 }
             }
-            MembershipEvent::MemberRemoved(_) | MembershipEvent::MemberLeft(_) => *self = Self::Ended,
+            MembershipEvent::MemberRemoved(_)
+            | MembershipEvent::MemberLeft(_)
+            | MembershipEvent::MemberErased(_) => *self = Self::Ended,
         }
     }
 }

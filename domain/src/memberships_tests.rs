@@ -31,8 +31,12 @@ fn role_of(events: Vec<MembershipEvent>) -> Option<Role> {
     membership.member().map(|member| member.role)
 }
 
-fn endings() -> [(MembershipCommand, MembershipEvent); 2] {
-    [(MembershipCommand::Remove, MemberRemoved {}.into()), (MembershipCommand::Leave, MemberLeft {}.into())]
+fn endings() -> [(MembershipCommand, MembershipEvent); 3] {
+    [
+        (MembershipCommand::Remove, MemberRemoved {}.into()),
+        (MembershipCommand::Leave, MemberLeft {}.into()),
+        (MembershipCommand::Erase, MemberErased {}.into()),
+    ]
 }
 
 #[test]
@@ -40,7 +44,12 @@ fn who_was_never_a_member_can_only_join() {
     let given = || given().given_no_previous_events();
     let join = MembershipCommand::Join(joined(Role::Member));
     given().when(join).then_expect_events(vec![joined(Role::Member).into()]);
-    for command in [change_role(Role::Admin), MembershipCommand::Remove, MembershipCommand::Leave] {
+    for command in [
+        change_role(Role::Admin),
+        MembershipCommand::Remove,
+        MembershipCommand::Leave,
+        MembershipCommand::Erase,
+    ] {
         given().when(command).then_expect_error(MembershipReason::Unknown);
     }
 }

@@ -147,6 +147,13 @@ impl Decide for Session {
     // A client that stays signed in refreshes every quarter of an hour.
     const SNAPSHOT_EVERY: u64 = 100;
 
+    fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Active(login) => Some(login.user_id),
+            Self::Absent | Self::Ended => None,
+        }
+    }
+
     fn decide(
         &self,
         command: SessionCommand,

@@ -174,6 +174,10 @@ impl Decide for Tenant {
             (_, Freeze { reason }) => vec![TenantFrozen { reason }.into()],
             (Self::Frozen(..), Unfreeze) => vec![TenantUnfrozen {}.into()],
             (Self::Active(_), Unfreeze) => vec![],
+            // Nobody decides this in a frozen tenant, but an owner can be erased.
+            (Self::Active(profile) | Self::Frozen(profile, _), EndOwnership { member_id }) => {
+                return profile.end_ownership(member_id);
+            }
             (Self::Frozen(..), _) => return Err(TenantReason::Frozen),
 
             (Self::Active(profile), Rename { name }) if name == profile.name => vec![],
@@ -184,13 +188,6 @@ impl Decide for Tenant {
                 vec![]
             }
             (Self::Active(_), GrantOwnership { member_id }) => vec![OwnershipGranted { member_id }.into()],
-            (Self::Active(profile), EndOwnership { member_id }) if !profile.owners.contains(&member_id) => {
-                vec![]
-            }
-            (Self::Active(profile), EndOwnership { .. }) if profile.owners.len() == 1 => {
-                return Err(TenantReason::LastOwner);
-            }
-            (Self::Active(_), EndOwnership { member_id }) => vec![OwnershipEnded { member_id }.into()],
         })
     }
 }
@@ -240,6 +237,21 @@ impl Tenant {
         if let Self::Active(profile) | Self::Frozen(profile, _) = self {
             change(profile);
         }
+    }
+}
+
+impl Profile {
+    fn end_ownership(&self, member_id: MemberId) -> Result<Vec<TenantEvent>, TenantReason> {
+        match self.owners.contains(&member_id) {
+            false => Ok(vec![]),
+            true if self.is_last_owner(member_id) => Err(TenantReason::LastOwner),
+            true => Ok(vec![OwnershipEnded { member_id }.into()]),
+        }
+    }
+
+    /// Whether nobody would be left to own the tenant without this member.
+    pub fn is_last_owner(&self, member_id: MemberId) -> bool {
+        self.owners.len() == 1 && self.owners.contains(&member_id)
     }
 }
 

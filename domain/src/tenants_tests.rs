@@ -126,9 +126,17 @@ fn the_last_owner_stays() {
 #[test]
 fn nothing_of_a_frozen_tenant_changes() {
     let given = || given().given(vec![created().into(), granted(1), granted(2), frozen("unpaid")]);
-    for command in [rename("Ajax"), change_slug("ajax"), grant(3), end(1), end(3)] {
+    for command in [rename("Ajax"), change_slug("ajax"), grant(3)] {
         given().when(command).then_expect_error(TenantReason::Frozen);
     }
+}
+
+#[test]
+fn an_owner_may_go_from_a_frozen_tenant_but_not_the_last_one() {
+    let given = || given().given(vec![created().into(), granted(1), granted(2), frozen("unpaid")]);
+    given().when(end(1)).then_expect_events(vec![ended(1)]);
+    given().when(end(3)).then_expect_events(vec![]);
+    given().and(vec![ended(1)]).when(end(2)).then_expect_error(TenantReason::LastOwner);
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! The short texts that people give things: e-mail addresses, names, slugs.
+//!
+//! What comes from outside is parsed ([`FromStr`]). Deserializing trusts its source: that is how a stored event is read
+//! back, in which a person's text may also be sealed, or erased ([`crate::personal`]).
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +11,7 @@ macro_rules! text {
     ($($(#[$doc:meta])* $text:ident: $parse:path;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
-        #[serde(try_from = "String")]
+        #[serde(transparent)]
         pub struct $text(String);
 
         impl $text {
@@ -23,14 +26,6 @@ macro_rules! text {
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 $parse(text).map(Self)
-            }
-        }
-
-        impl TryFrom<String> for $text {
-            type Error = Invalid;
-
-            fn try_from(text: String) -> Result<Self, Invalid> {
-                text.parse()
             }
         }
 

@@ -5,7 +5,12 @@
 //!                        │          ▲               in both: RepeatRegistration, RefuseSignIn,
 //!                        └──────────┘               GrantAdministrator
 //!                    RequestVerification
+//!
+//! Active ── RequestErasure ──▶ Erasing ── CompleteErasure ──▶ Erased
 //! ```
+//! Who is being erased can't do anything any more, while their memberships and invitations are ended; then their keys are
+//! destroyed. Both are over for good: the address may register anew, as somebody else.
+//!
 //! The link in a verification mail carries a generation; asking for another mail makes a new one, so that an older
 //! mail's link no longer works. The password is not here: its hash is replaceable, and the journal is not.
 
@@ -15,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     aggregate::{Decide, Refusal, RefusalKind, aggregate, events},
     ids::UserId,
+    personal::About,
     text::{Email, Name},
 };
 
@@ -26,6 +32,10 @@ pub enum User {
     Absent,
     /// Registered.
     Active(Account),
+    /// To be erased; what is known of them is still needed for that.
+    Erasing(Account),
+    /// Erased: nothing is known of them.
+    Erased,
 }
 
 /// What is known of a registered user.
@@ -71,6 +81,13 @@ pub enum UserCommand {
     },
     /// Let them administer the installation.
     GrantAdministrator,
+    /// Forget them: from now on they are nobody.
+    RequestErasure {
+        /// Why, if it was not they who asked.
+        reason: Option<String>,
+    },
+    /// Everything that they had is ended: destroy what is known of them.
+    CompleteErasure,
 }
 
 /// What becomes of a password when the address is verified.
@@ -100,9 +117,9 @@ events! {
             /// The user.
             user_id: UserId,
             /// Their address, not yet verified.
-            email: Email,
+            email: Email [About::User("user_id")],
             /// What they call themselves.
-            name: Name,
+            name: Name [About::User("user_id")],
         }
         /// Somebody registered with the address of an account that exists.
         RegistrationRepeated = 1 {}
@@ -120,6 +137,14 @@ events! {
         }
         /// They may administer the installation.
         AdministratorGranted = 1 {}
+        /// They are to be forgotten.
+        ErasureRequested = 1 {
+            /// Why, if it was not they who asked.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            reason: Option<String>,
+        }
+        /// They are forgotten: what was recorded about them can't be read any more.
+        SubjectErased = 1 {}
     }
 }
 
@@ -132,6 +157,9 @@ pub enum UserReason {
     /// The address was registered more than once, so nobody knows whose password the account has.
     #[error("the address was registered more than once; choose the account's password along with the token")]
     PasswordNeeded,
+    /// Nobody has asked to erase them.
+    #[error("the user is not being erased")]
+    ErasureNotRequested,
     /// The link is from an older mail.
     #[error("the link is outdated; use the one in the newest mail")]
     LinkOutdated,
@@ -142,6 +170,7 @@ impl Refusal for UserReason {
         match self {
             Self::Unknown => RefusalKind::NotFound,
             Self::PasswordNeeded => RefusalKind::Invalid,
+            Self::ErasureNotRequested => RefusalKind::Conflict,
             Self::LinkOutdated => RefusalKind::Gone,
         }
     }
@@ -150,6 +179,7 @@ impl Refusal for UserReason {
         match self {
             Self::Unknown => "user_not_found",
             Self::PasswordNeeded => "password_needed",
+            Self::ErasureNotRequested => "erasure_not_requested",
             Self::LinkOutdated => "verification_link_outdated",
         }
     }
@@ -160,6 +190,16 @@ aggregate!(User = "user", UserCommand -> UserEvent or UserReason);
 impl Decide for User {
     // Failed sign-ins make the stream long.
     const SNAPSHOT_EVERY: u64 = 100;
+    const SNAPSHOT_VERSION: u16 = 2;
+    const IS_PERSON: bool = true;
+    const READS_PERSONAL: bool = true;
+
+    fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Active(account) | Self::Erasing(account) => Some(account.user_id),
+            Self::Absent | Self::Erased => None,
+        }
+    }
 
     fn decide(&self, command: UserCommand, _now: DateTime<Utc>) -> Result<Vec<UserEvent>, UserReason> {
         use UserCommand::*;
@@ -186,6 +226,21 @@ impl Decide for User {
             (Self::Active(_), RefuseSignIn { cause }) => vec![SignInRefused { cause }.into()],
             (Self::Active(account), GrantAdministrator) if account.administrator => vec![],
             (Self::Active(_), GrantAdministrator) => vec![AdministratorGranted {}.into()],
+
+            (Self::Active(_), RequestErasure { reason }) => vec![ErasureRequested { reason }.into()],
+            (Self::Active(_), CompleteErasure) => return Err(UserReason::ErasureNotRequested),
+            (Self::Erasing(_), CompleteErasure) => vec![SubjectErased {}.into()],
+            (Self::Erased, CompleteErasure) | (Self::Erasing(_) | Self::Erased, RequestErasure { .. }) => {
+                vec![]
+            }
+            // Whoever tries these is told nothing.
+            (
+                Self::Erasing(_) | Self::Erased,
+                Register(_) | RepeatRegistration | RequestVerification | RefuseSignIn { .. },
+            ) => vec![],
+            (Self::Erasing(_) | Self::Erased, Verify { .. } | GrantAdministrator) => {
+                return Err(UserReason::Unknown);
+            }
         })
     }
 }
@@ -195,7 +250,15 @@ impl User {
     pub fn account(&self) -> Option<&Account> {
         match self {
             Self::Active(account) => Some(account),
-            Self::Absent => None,
+            Self::Absent | Self::Erasing(_) | Self::Erased => None,
+        }
+    }
+
+    /// What is still known of a user who is being erased.
+    pub fn erasing(&self) -> Option<&Account> {
+        match self {
+            Self::Erasing(account) => Some(account),
+            Self::Absent | Self::Active(_) | Self::Erased => None,
         }
     }
 
@@ -222,7 +285,15 @@ impl User {
                 account.registrations += 1;
             }
             (Self::Active(_), UserEvent::RegistrationRepeated(_) | UserEvent::SignInRefused(_)) => {}
-            (Self::Absent, _) => {}
+            (user @ Self::Active(_), UserEvent::ErasureRequested(_)) => {
+                if let Self::Active(account) = std::mem::take(user) {
+                    *user = Self::Erasing(account);
+                }
+            }
+            (user @ (Self::Active(_) | Self::Erasing(_)), UserEvent::SubjectErased(_)) => {
+                *user = Self::Erased;
+            }
+            (Self::Absent | Self::Erasing(_) | Self::Erased, _) => {}
         }
     }
 }

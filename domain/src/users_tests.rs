@@ -170,3 +170,47 @@ fn causes_have_the_names_of_the_api() {
     let names = serde_json::to_string(&every_cause()).unwrap();
     assert_eq!(names, r#"["wrong_password","not_verified"]"#);
 }
+
+fn erase() -> UserCommand {
+    UserCommand::RequestErasure { reason: None }
+}
+
+fn requested() -> UserEvent {
+    ErasureRequested { reason: None }.into()
+}
+
+#[test]
+fn a_user_is_erased_in_two_steps() {
+    let active = || given().given(vec![registered().into()]);
+    active().when(UserCommand::CompleteErasure).then_expect_error(UserReason::ErasureNotRequested);
+    active().when(erase()).then_expect_events(vec![requested()]);
+    let erasing = || active().and(vec![requested()]);
+    erasing().when(erase()).then_expect_events(vec![]);
+    erasing().when(UserCommand::CompleteErasure).then_expect_events(vec![SubjectErased {}.into()]);
+    let erased = || erasing().and(vec![SubjectErased {}.into()]);
+    erased().when(erase()).then_expect_events(vec![]);
+    erased().when(UserCommand::CompleteErasure).then_expect_events(vec![]);
+}
+
+#[test]
+fn who_is_erased_or_about_to_be_is_nobody() {
+    let erasing = vec![registered().into(), requested()];
+    let erased = [erasing.clone(), vec![SubjectErased {}.into()]].concat();
+    assert_eq!(after(erasing.clone()).account(), None);
+    assert_eq!(after(erasing.clone()).erasing().unwrap().email, registered().email);
+    assert_eq!(after(erased.clone()), User::Erased);
+    for events in [erasing, erased] {
+        let given = || given().given(events.clone());
+        for command in [UserCommand::Register(registered()), UserCommand::RepeatRegistration] {
+            given().when(command).then_expect_events(vec![]);
+        }
+        for command in
+            [UserCommand::RequestVerification, UserCommand::RefuseSignIn { cause: every_cause()[0] }]
+        {
+            given().when(command).then_expect_events(vec![]);
+        }
+        for command in [verify(1), UserCommand::GrantAdministrator] {
+            given().when(command).then_expect_error(UserReason::Unknown);
+        }
+    }
+}

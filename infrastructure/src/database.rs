@@ -1,13 +1,16 @@
 //! The PostgreSQL database: connecting, migrating, and what its errors mean.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use application::error::Error;
+use domain::ids::TenantId;
 use sqlx::{
     Connection, Executor, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+use crate::vault::{Source, Vault};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -29,6 +32,7 @@ const TRUSTED: Duration = Duration::from_secs(1);
 pub struct Database {
     pool: PgPool,
     options: PgConnectOptions,
+    vault: Arc<Vault>,
 }
 
 /// The database can't be used.
@@ -52,8 +56,13 @@ pub enum DatabaseError {
 }
 
 impl Database {
-    /// Connects with at most `connections` connections, each as the role `annals_app`.
-    pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, DatabaseError> {
+    /// Connects with at most `connections` connections, each as the role `annals_app`. `vault` opens what it keeps about
+    /// people.
+    pub async fn connect(
+        options: PgConnectOptions,
+        connections: u32,
+        vault: Arc<Vault>,
+    ) -> Result<Self, DatabaseError> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(5))
@@ -70,7 +79,7 @@ impl Database {
             .connect_with(options.clone().statement_cache_capacity(STATEMENTS))
             .await
             .map_err(DatabaseError::Connect)?;
-        Ok(Self { pool, options })
+        Ok(Self { pool, options, vault })
     }
 
     /// How to connect as the role that owns the tables.
@@ -98,6 +107,26 @@ impl Database {
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Opens texts that rows about `tenant` keep sealed; those that are erased say so.
+    pub async fn open(&self, tenant: TenantId, texts: Vec<&mut String>) -> Result<(), Error> {
+        self.vault.open(Source::Pool(self), tenant, texts).await
+    }
+
+    /// Goes on only if the vault's secret is the one that the keys in this database are wrapped with.
+    pub async fn unlock(&self) -> Result<(), Error> {
+        self.vault.addresses(Source::Pool(self)).await.map(drop)
+    }
+
+    /// What a claim of an address holds.
+    #[cfg(feature = "test-support")]
+    pub async fn address_id(&self, address: &str) -> Result<uuid::Uuid, Error> {
+        Ok(self.vault.addresses(Source::Pool(self)).await?.id(address))
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     pub(crate) fn pool(&self) -> &PgPool {

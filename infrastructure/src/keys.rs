@@ -50,6 +50,12 @@ impl MasterKey {
         }
     }
 
+    /// A key that nobody has had before.
+    #[cfg(feature = "test-support")]
+    pub fn random() -> Self {
+        Self(SecretBox::new(Box::new(rand::rng().random())))
+    }
+
     /// The key for one purpose: HMAC-SHA256 of its name (as in NIST SP 800-108, one block).
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac =

@@ -20,6 +20,7 @@ pub mod access_tokens;
 pub mod answer_seals;
 pub mod argon2_passwords;
 pub mod keys;
+pub mod vault;
 
 // The outside.
 pub mod limits;

@@ -13,6 +13,7 @@ use domain::{ctx::Ctx, ids::TenantId};
 use infrastructure::{
     database::{self, Database},
     growth::Growth,
+    keys::MasterKey,
     notary::{
         Notary, NotaryKey, Visit,
         edge::Edge,
@@ -21,6 +22,7 @@ use infrastructure::{
     },
     tenant_tx::TenantTx,
     test_postgres::TestDatabase,
+    vault::Vault,
 };
 use proptest::prelude::*;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -35,7 +37,10 @@ impl Fixture {
     async fn new() -> Self {
         let migrate = async |options| database::migrate(&options).await;
         let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
-        let database = Database::connect(test_database.connect_options(), 8).await.unwrap();
+        let database =
+            Database::connect(test_database.connect_options(), 8, Vault::new(&MasterKey::random()))
+                .await
+                .unwrap();
         Self { test_database, database }
     }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
     ctx::Ctx,
+    ids::{SessionId, TenantId, UserId},
     meters::{UsageAdmitted, UsageRefused},
     permission::Permission,
     recorded_event::RecordedEvent,
@@ -23,6 +24,7 @@ use crate::{
     checkpoint,
     fold::{Fold, FoldError, Table, records},
     page::{Page, PageRequest},
+    personal,
 };
 
 /// The projection. It also runs on the platform's journal, for users and their sessions.
@@ -144,7 +146,27 @@ pub async fn list(
     .fetch_all(&mut *tx)
     .await
     .map_err(database_error)?;
-    Ok(page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row| row.position))
+    drop(tx);
+    let mut page =
+        page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row: &AuditRow| row.position);
+    personal::open(database, ctx.tenant, &mut page.items).await?;
+    Ok(page)
+}
+
+/// The sessions that a user has begun, as far as the log has come.
+pub(crate) async fn sessions_of(database: &Database, user: UserId) -> Result<Vec<SessionId>, Error> {
+    let mut tx = TenantTx::begin(database, TenantId::PLATFORM).await?;
+    let sessions = sqlx::query_scalar!(
+        r#"SELECT targets -> 0 ->> 'id' AS "session!" FROM audit
+           WHERE tenant_id = $1 AND action = 'session.started' AND position = ANY(ARRAY(
+               SELECT position FROM audit_targets WHERE tenant_id = $1 AND target_id = $2))"#,
+        TenantId::PLATFORM.uuid(),
+        user.to_string()
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(database_error)?;
+    sessions.iter().map(|session| session.parse().map_err(Error::internal)).collect()
 }
 
 #[cfg(test)]

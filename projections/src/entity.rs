@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::fold::Fold;
 
-/// All events of these streams, in the journal's order.
+/// All events of these streams, in the journal's order, with what they say about people readable.
 pub async fn events(
     database: &Database,
     tenant: TenantId,
@@ -17,7 +17,10 @@ pub async fn events(
         return Ok(Vec::new());
     }
     let mut tx = TenantTx::begin(database, tenant).await?;
-    journal::read_streams(&mut tx, streams).await
+    let mut events = journal::read_streams(&mut tx, streams).await?;
+    drop(tx);
+    journal::open(database, tenant, &mut events).await?;
+    Ok(events)
 }
 
 /// The row that a projection folds of one stream, as of its newest event.

@@ -4,7 +4,7 @@ use application::error::Error;
 use chrono::{DateTime, Utc};
 use domain::{
     ctx::Ctx,
-    ids::{InvitationId, WorkspaceId},
+    ids::{InvitationId, TenantId, WorkspaceId},
     invitations::{
         InvitationAccepted, InvitationDeclined, InvitationExpired, InvitationResent, InvitationRevoked,
         InvitationSent,
@@ -21,6 +21,7 @@ use crate::{
     entity_table::entity_table,
     fold::{Fold, FoldError, Table},
     page::{Page, PageRequest},
+    personal::{self, Personal},
 };
 
 /// The projection.
@@ -126,6 +127,12 @@ impl Fold for Invitations {
     }
 }
 
+impl Personal for InvitationRow {
+    fn texts(&mut self) -> Vec<&mut String> {
+        vec![&mut self.email, &mut self.invited_by]
+    }
+}
+
 entity_table! {
     Invitations in "invitations"
     changes "state = excluded.state, sent_at = excluded.sent_at, expires_at = excluded.expires_at, \
@@ -156,7 +163,11 @@ pub async fn list(
     .fetch_all(&mut *tx)
     .await
     .map_err(database_error)?;
-    Ok(page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row| row.id))
+    drop(tx);
+    let mut page =
+        page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row: &InvitationRow| row.id);
+    personal::open(database, ctx.tenant, &mut page.items).await?;
+    Ok(page)
 }
 
 /// One invitation, with the position that the read model has seen.
@@ -170,6 +181,16 @@ pub async fn get(
     let (mut tx, position) =
         checkpoint::begin_at(database, ctx.tenant, Invitations::NAME, min_position).await?;
     let rows = Invitations::load(&mut tx, &[id]).await?;
+    drop(tx);
     let (_, row) = rows.into_iter().next().ok_or_else(Error::not_found)?;
-    Ok((row, position))
+    Ok((opened(database, ctx.tenant, row).await?, position))
+}
+
+async fn opened(
+    database: &Database,
+    tenant: TenantId,
+    mut row: InvitationRow,
+) -> Result<InvitationRow, Error> {
+    personal::open(database, tenant, std::slice::from_mut(&mut row)).await?;
+    Ok(row)
 }

@@ -22,6 +22,7 @@ use crate::{
     checkpoint,
     fold::{Fold, FoldError, Table, records, texts},
     page::{Page, PageRequest},
+    personal::{self, Personal},
 };
 
 /// The projection.
@@ -93,9 +94,20 @@ impl Fold for Members {
             (Some(row), MembershipEvent::MemberRoleChanged(changed)) => {
                 MemberRow { role: changed.role.as_str().to_owned(), ..row }
             }
-            (Some(_), MembershipEvent::MemberRemoved(_) | MembershipEvent::MemberLeft(_)) => return Ok(None),
+            (
+                Some(_),
+                MembershipEvent::MemberRemoved(_)
+                | MembershipEvent::MemberLeft(_)
+                | MembershipEvent::MemberErased(_),
+            ) => return Ok(None),
         };
         Ok(Some(MemberRow { sequence: event.sequence, ..row }))
+    }
+}
+
+impl Personal for MemberRow {
+    fn texts(&mut self) -> Vec<&mut String> {
+        vec![&mut self.email, &mut self.name]
     }
 }
 
@@ -181,7 +193,11 @@ pub async fn list(
     .fetch_all(&mut *tx)
     .await
     .map_err(database_error)?;
-    Ok(page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row| row.position))
+    drop(tx);
+    let mut page =
+        page.page(rows.into_iter().map(|Json(row)| row).collect(), position, |row: &MemberRow| row.position);
+    personal::open(database, ctx.tenant, &mut page.items).await?;
+    Ok(page)
 }
 
 /// One member, with the position that the read model has seen.
@@ -194,8 +210,14 @@ pub async fn get(
     ctx.require(Permission::TenantRead)?;
     let (mut tx, position) = checkpoint::begin_at(database, ctx.tenant, Members::NAME, min_position).await?;
     let rows = Members::load(&mut tx, &[id]).await?;
+    drop(tx);
     let (_, row) = rows.into_iter().next().ok_or_else(Error::not_found)?;
-    Ok((row, position))
+    Ok((opened(database, ctx.tenant, row).await?, position))
+}
+
+async fn opened(database: &Database, tenant: TenantId, mut row: MemberRow) -> Result<MemberRow, Error> {
+    personal::open(database, tenant, std::slice::from_mut(&mut row)).await?;
+    Ok(row)
 }
 
 /// Where `user` is a member, the oldest membership first. For themselves: the caller has made sure that it is they who

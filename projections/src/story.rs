@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     aggregate::Fact,
-    ctx::{Actor, Metadata, Origin},
+    ctx::{Actor, Metadata},
     ids::TenantId,
     recorded_event::{RecordedEvent, StreamId},
     text::Name,
@@ -38,7 +38,7 @@ impl Story {
         let StreamKey(id) = id.into();
         let sequence = self.sequences.entry(id).or_default();
         *sequence += 1;
-        let origin = Origin { request_id: "req_test".to_owned(), ..Origin::internal() };
+        let (actor, request_id) = (self.actor.clone(), "req_test".to_owned());
         self.events.push(RecordedEvent {
             tenant_id: self.tenant,
             position: self.events.len() as u64 + 1,
@@ -47,7 +47,7 @@ impl Story {
             event_type: F::TYPE.to_owned(),
             event_version: F::VERSION,
             payload: to_raw_value(&fact).unwrap(),
-            metadata: to_raw_value(&Metadata { actor: self.actor.clone(), origin }).unwrap(),
+            metadata: to_raw_value(&Metadata { actor, request_id, session_id: None, traces: None }).unwrap(),
             recorded_at: time("2026-01-01T00:00:00Z") + TimeDelta::seconds(self.events.len() as i64),
             leaf_hash: [7; 32],
         });

@@ -122,7 +122,9 @@ fn of_membership(row: Option<TenantRow>, event: &RecordedEvent) -> Result<Tenant
     let members = match event.decode::<MembershipEvent>()? {
         MembershipEvent::MemberJoined(_) => row.members + 1,
         MembershipEvent::MemberRoleChanged(_) => row.members,
-        MembershipEvent::MemberRemoved(_) | MembershipEvent::MemberLeft(_) => row.members.saturating_sub(1),
+        MembershipEvent::MemberRemoved(_)
+        | MembershipEvent::MemberLeft(_)
+        | MembershipEvent::MemberErased(_) => row.members.saturating_sub(1),
     };
     Ok(TenantRow { members, ..row })
 }

@@ -26,8 +26,10 @@ use infrastructure::{
     database::{self, Database, database_error},
     growth::Growth,
     journal::PgJournal,
+    keys::MasterKey,
     tenant_tx::TenantTx,
     test_postgres::TestDatabase,
+    vault::Vault,
 };
 use projections::{
     checkpoint,
@@ -146,7 +148,10 @@ impl Fixture {
     async fn new() -> Self {
         let migrate = async |options| database::migrate(&options).await;
         let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
-        let database = Database::connect(test_database.connect_options(), 8).await.unwrap();
+        let database =
+            Database::connect(test_database.connect_options(), 8, Vault::new(&MasterKey::random()))
+                .await
+                .unwrap();
         let growth = Growth::default();
         let journal = PgJournal::new(database.clone(), growth.clone());
         Self { _test_database: test_database, database, growth, journal, tenant: TenantId::random() }

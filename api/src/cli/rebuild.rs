@@ -5,7 +5,10 @@ use std::{io::IsTerminal, time::Duration};
 use clap::Args;
 use domain::ids::TenantId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use infrastructure::database::{self, Database};
+use infrastructure::{
+    database::{self, Database},
+    vault::Vault,
+};
 use projections::{
     ALL,
     fold::Projection,
@@ -31,7 +34,7 @@ pub(super) async fn run(config: Config, args: RebuildArgs) -> anyhow::Result<()>
     let postgres = Postgres::join(&config).await?;
     let result = async {
         database::migrate(postgres.options()).await?;
-        let database = Database::connect(postgres.options().clone(), 2).await?;
+        let database = Database::connect(postgres.options().clone(), 2, Vault::locked()).await?;
         let extents = extents(&database, args.tenant).await?;
         if let (Some(tenant), true) = (args.tenant, extents.is_empty()) {
             anyhow::bail!("{tenant} has no journal");

@@ -20,7 +20,7 @@ pub(crate) async fn all(installation: &Installation) -> Vec<String> {
     problems.extend(order::problems(&journals));
     problems.extend(requests::problems(&journals, &installation.world.ledger.entries()));
     problems.extend(limits::problems(&journals));
-    problems.extend(claims::problems(&journals));
+    problems.extend(claims::problems(installation, &journals).await);
     problems.extend(read_models::problems(installation, &mut owner).await);
     let untold = problems.len().saturating_sub(TOLD);
     problems.truncate(TOLD);

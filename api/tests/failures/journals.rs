@@ -50,7 +50,7 @@ impl Journals {
     pub(crate) fn by_request(&self, tenant: TenantId) -> HashMap<String, Vec<&RecordedEvent>> {
         let mut requests: HashMap<String, Vec<&RecordedEvent>> = HashMap::new();
         for event in self.events.get(&tenant).into_iter().flatten() {
-            requests.entry(event.metadata().unwrap().origin.request_id).or_default().push(event);
+            requests.entry(event.metadata().unwrap().request_id).or_default().push(event);
         }
         requests
     }

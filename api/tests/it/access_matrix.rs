@@ -46,6 +46,7 @@ const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/v1/auth/login", Public),
     ("POST", "/v1/auth/refresh", Public),
     ("GET", "/v1/me", SignedIn),
+    ("POST", "/v1/me/erase", SignedIn),
     ("POST", "/v1/tenants", SignedIn),
     ("POST", "/v1/invitations/preview", SignedIn),
     ("POST", "/v1/invitations/accept", SignedIn),
@@ -99,6 +100,7 @@ const ROUTES: &[(&str, &str, Access)] = &[
     ("GET", "/v1/admin/projections", Administrator),
     ("GET", "/v1/admin/jobs/failed", Administrator),
     ("POST", "/v1/admin/projections/{projection}/rebuild", Administrator),
+    ("POST", "/v1/admin/users/{user}/erase", Administrator),
     ("POST", "/v1/admin/tenants/{tenant}/plan", Administrator),
     ("POST", "/v1/admin/tenants/{tenant}/freeze", Administrator),
     ("POST", "/v1/admin/tenants/{tenant}/unfreeze", Administrator),
@@ -219,6 +221,7 @@ async fn call(client: &Client, tenant: &Owner, method: &str, pattern: &str) -> A
         .replace("{key}", &unknown("key"))
         .replace("{invitation}", &unknown("inv"))
         .replace("{member}", &unknown("mem"))
+        .replace("{user}", &unknown("usr"))
         .replace("{level}/{index}", "0/000.p/1")
         .replace("{position}", "1");
     let path = match path.as_str() {

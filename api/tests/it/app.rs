@@ -30,6 +30,9 @@ use crate::client::Client;
 /// How long something may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// 32 bytes in base64.
+pub(crate) const SECRET_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// A running server. Dropping it stops it and drops its database.
 pub(crate) struct TestApp {
     /// What the server is composed of.
@@ -99,7 +102,8 @@ impl TestApp {
             redis_url: setup.redis_url.map(Into::into),
             smtp_url: None,
             mail_from: "Annals <annals@localhost>".to_owned(),
-            secret_key: setup.secret_key.map(Into::into),
+            // All servers of a database have the same one.
+            secret_key: Some(setup.secret_key.unwrap_or_else(|| SECRET_KEY.to_owned()).into()),
         };
         let stop = CancellationToken::new();
         let workers = (stop.child_token(), CancellationToken::new());

@@ -39,6 +39,13 @@ impl Client {
         Self { http, base, authorization: None }
     }
 
+    /// Somebody who calls from an address of this machine, with a program of that name.
+    pub(crate) fn from(&self, address: &str, user_agent: &str) -> Self {
+        let http = reqwest::Client::builder().no_proxy().user_agent(user_agent);
+        let http = http.local_address(Some(address.parse().unwrap())).build().unwrap();
+        Self { http, ..self.clone() }
+    }
+
     /// The same connection with an `Authorization` header.
     pub(crate) fn authorized(&self, authorization: impl Into<String>) -> Self {
         Self { authorization: Some(authorization.into()), ..self.clone() }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     actors::{Owner, event},
-    app::{Setup, TestApp, eventually},
+    app::{SECRET_KEY, Setup, TestApp, eventually},
 };
 
 /// The table of the crate's `db/init.sql`.
@@ -72,6 +72,7 @@ impl Move {
     fn command(&self, tenant: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
         command.current_dir(self.data_dir.path()).env("ANNALS_DATA_DIR", self.data_dir.path());
+        command.env("ANNALS_SECRET_KEY", SECRET_KEY);
         command.env("DATABASE_URL", self.target.url()).env("ANNALS_IMPORT_URL", self.source.url());
         command.env_remove("REDIS_URL").env_remove("SMTP_URL");
         command.args(["import", "--tenant", tenant]);

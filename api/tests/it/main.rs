@@ -13,6 +13,7 @@ mod process;
 mod tables;
 
 // People, and what they belong to.
+mod erasure;
 mod invitations;
 mod members;
 mod sign_up;

@@ -18,6 +18,7 @@ const JOURNAL: &[&str] = &[
     "kept_answers",
     "secrets",
     "snapshots",
+    "subject_keys",
 ];
 
 /// Every row of every read model, as JSON, in order. Checkpoints are among them.

@@ -9,7 +9,7 @@ use crate::aggregate::{EventType, Facts};
 /// What is wrong with the files of an aggregate's events.
 pub(super) fn faults<E: Facts>(files: &Files) -> Vec<String> {
     let mut faults = Vec::new();
-    for EventType { name, version } in E::CATALOGUE {
+    for EventType { name, version, .. } in E::CATALOGUE {
         for version in 1..=*version {
             if !files.contains_key(&full_name(name, version)) {
                 let file = full_name(name, version);
@@ -42,7 +42,7 @@ fn check<E: Facts>(files: &Files, file: &str, text: &str) -> Result<(), String> 
     let (name, rest) = file.split_once(".v").ok_or("is not named <Type>.v<version>.json")?;
     let (version, form) = rest.split_once('.').ok_or("has no ending")?;
     let version: u16 = version.parse().map_err(|_| "has no version")?;
-    let EventType { name, version: newest } = E::CATALOGUE
+    let EventType { name, version: newest, .. } = E::CATALOGUE
         .iter()
         .find(|event_type| event_type.name == name)
         .ok_or("no event has this type any more, but one was written: what was written stays readable")?;

@@ -6,6 +6,7 @@
 mod events;
 mod files;
 mod histories;
+mod personal;
 mod shape;
 mod snapshots;
 mod vocabularies;
@@ -30,6 +31,11 @@ macro_rules! aggregates {
                 fn events_stay_readable() {
                     let files = files::read(<$aggregate as cqrs_es::Aggregate>::TYPE);
                     none(events::faults::<<$aggregate as cqrs_es::Aggregate>::Event>(&files));
+                }
+
+                #[test]
+                fn texts_say_whom_they_are_about() {
+                    none(personal::faults::<<$aggregate as cqrs_es::Aggregate>::Event>());
                 }
 
                 #[test]

@@ -294,7 +294,7 @@ impl<'a> Columns<'a> {
             self.kinds.push(&event.stream.kind);
             self.types.push(event.event_type);
             self.versions.push(event.event_version as i16);
-            self.payloads.push(event.payload.get());
+            self.payloads.push(event.stored().get());
             self.hashes.push(hash);
         }
     }

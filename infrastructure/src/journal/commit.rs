@@ -1,21 +1,28 @@
 //! A commit behind the journal's lock: of commands that claim, give back or keep something besides their events, and of all
 //! commands while another process writes to the same journal.
 
+use std::collections::BTreeSet;
+
 use application::{
-    claim::{Claim, Release},
     error::Error,
     journal::Snapshot,
     once::{Once, in_use},
-    work::Changes,
+    work::{Changes, Erased},
 };
 use chrono::{DateTime, Utc};
-use domain::{ids::TenantId, recorded_event::StreamId};
+use domain::{
+    ids::{TenantId, UserId},
+    recorded_event::StreamId,
+};
 use secrecy::ExposeSecret;
+use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 use super::{
     Head,
     appender::{Append, append, gave_way, is_repeated},
+    claims::{Taken, give_back, take},
+    opening::open_events,
     read::read_streams,
     round::Round,
 };
@@ -23,6 +30,7 @@ use crate::{
     database::{Database, database_error},
     kept_answers,
     tenant_tx::TenantTx,
+    vault::{Source, Vault, seal},
 };
 
 /// What became of a commit.
@@ -65,14 +73,15 @@ async fn try_lock_head(tx: &mut TenantTx) -> Result<Option<Head>, Error> {
 }
 
 /// Writes all that a round holds behind the locked head, and commits.
-pub(super) async fn commit(mut tx: TenantTx, round: &mut Round) -> Result<Committing, Error> {
+pub(super) async fn commit(mut tx: TenantTx, vault: &Vault, round: &mut Round) -> Result<Committing, Error> {
     let own = round.own.take();
+    let erases = own.as_ref().is_some_and(|changes| !changes.erased.is_empty());
     let (witnesses, once) = (round.witnesses(), round.once());
     if own.is_none() && once.is_none() && round.events() == 0 && witnesses.is_empty() {
         return Ok(Committing::Done);
     }
     if let Some(changes) = own
-        && let Some(refusal) = write(&mut tx, changes).await?
+        && let Some(refusal) = write(&mut tx, vault, changes).await?
     {
         // What is taken may have been taken by the same request, in another tenant's journal or another process.
         return Ok(match once {
@@ -93,22 +102,33 @@ pub(super) async fn commit(mut tx: TenantTx, round: &mut Round) -> Result<Commit
         Ok(call) if call.appended.is_empty() => Err(Error::internal("a locked journal does not grow")),
         Ok(_) => {
             if let Some(once) = once
-                && let Some(refusal) = keep_answer(&mut tx, round, &once).await?
+                && let Some(refusal) = keep_answer(&mut tx, vault, round, &once).await?
             {
                 return Ok(refusal);
             }
-            tx.commit().await.map(|()| Committing::Done)
+            tx.commit().await?;
+            if erases {
+                vault.forget();
+            }
+            Ok(Committing::Done)
         }
     }
 }
 
 /// Keeps the answer of the round's only command; tells what refuses it, if something does.
-async fn keep_answer(tx: &mut TenantTx, round: &mut Round, once: &Once) -> Result<Option<Committing>, Error> {
+async fn keep_answer(
+    tx: &mut TenantTx,
+    vault: &Vault,
+    round: &mut Round,
+    once: &Once,
+) -> Result<Option<Committing>, Error> {
     // As of the commit: what was appended is among them, and nobody else appends.
-    let events = match once.streams.as_slice() {
+    let mut events = match once.streams.as_slice() {
         [] => Vec::new(),
         streams => read_streams(tx, streams).await?,
     };
+    let tenant = tx.tenant();
+    open_events(vault, Source::Connection(tx), tenant, &mut events).await?;
     let answer = match round.render(once, &events) {
         Ok(Some(answer)) => answer,
         Ok(None) => return Ok(None),
@@ -123,18 +143,19 @@ async fn keep_answer(tx: &mut TenantTx, round: &mut Round, once: &Once) -> Resul
 }
 
 /// Writes what a command needs besides its events; tells what refuses it, if something does.
-async fn write(tx: &mut TenantTx, changes: Changes) -> Result<Option<Committing>, Error> {
+async fn write(tx: &mut TenantTx, vault: &Vault, changes: Changes) -> Result<Option<Committing>, Error> {
     for release in &changes.releases {
-        give_back(tx, release).await?;
+        give_back(tx, vault, release).await?;
     }
     for claim in changes.claims {
-        match take(tx, &claim).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Some(Committing::Refused(claim.taken))),
-            // Two tenants wanted each other's claims, and PostgreSQL chose this one to give way.
-            Err(error) if gave_way(&error) => return Ok(Some(Committing::GaveWay)),
-            Err(error) => return Err(database_error(error)),
+        match take(tx, vault, &claim).await? {
+            Taken::Yes => {}
+            Taken::No => return Ok(Some(Committing::Refused(claim.taken))),
+            Taken::GaveWay => return Ok(Some(Committing::GaveWay)),
         }
+    }
+    for erased in &changes.erased {
+        erase(tx, vault, erased).await?;
     }
     for secret in changes.secrets {
         sqlx::query!(
@@ -152,55 +173,30 @@ async fn write(tx: &mut TenantTx, changes: Changes) -> Result<Option<Committing>
     Ok(None)
 }
 
-/// Takes a value for a stream; tells whether the stream holds it now.
-async fn take(tx: &mut TenantTx, claim: &Claim) -> Result<bool, sqlx::Error> {
+/// Destroys a user's keys, and with them what was recorded about their address. Where a user's key was, none is ever made
+/// again; an address can become somebody else's.
+async fn erase(tx: &mut TenantTx, vault: &Vault, erased: &Erased) -> Result<(), Error> {
+    let address = match &erased.address {
+        Some(address) => Some(vault.addresses(Source::Connection(tx)).await?.id(address.as_str())),
+        None => None,
+    };
     let tenant = tx.tenant();
-    let scope = claim.kind.scope(tenant);
-    if scope != tenant {
-        tx.switch(scope).await?;
-    }
-    let holder = sqlx::query_scalar!(
-        r#"WITH taken AS (
-               INSERT INTO claims (tenant_id, kind, value, stream_id) VALUES ($1, $2, $3, $4)
-               ON CONFLICT DO NOTHING RETURNING stream_id
-           )
-           SELECT stream_id AS "stream_id!" FROM taken
-           UNION ALL
-           SELECT stream_id FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3"#,
-        scope.uuid(),
-        claim.kind.as_str(),
-        claim.value,
-        claim.holder
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    if scope != tenant {
-        tx.switch(tenant).await?;
-    }
-    // No row at all: somebody else's claim was committed after this statement began.
-    Ok(holder == Some(claim.holder))
-}
-
-async fn give_back(tx: &mut TenantTx, release: &Release) -> Result<(), Error> {
-    let tenant = tx.tenant();
-    let scope = release.kind.scope(tenant);
-    if scope != tenant {
-        tx.switch(scope).await.map_err(database_error)?;
-    }
+    tx.switch(TenantId::PLATFORM).await.map_err(database_error)?;
     sqlx::query!(
-        "DELETE FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3 AND stream_id = $4",
-        scope.uuid(),
-        release.kind.as_str(),
-        release.value,
-        release.holder
+        "WITH address AS (DELETE FROM subject_keys WHERE tenant_id = $1 AND subject_id = $3),
+              secret AS (DELETE FROM secrets WHERE tenant_id = $1 AND stream_id = $2)
+         INSERT INTO subject_keys (tenant_id, subject_id, key_id, wrapped_by, wrapped)
+         VALUES ($1, $2, $4, '', NULL)
+         ON CONFLICT (tenant_id, subject_id) DO UPDATE SET wrapped_by = '', wrapped = NULL",
+        TenantId::PLATFORM.uuid(),
+        erased.user.uuid(),
+        address,
+        Uuid::now_v7()
     )
     .execute(&mut **tx)
     .await
     .map_err(database_error)?;
-    if scope != tenant {
-        tx.switch(tenant).await.map_err(database_error)?;
-    }
-    Ok(())
+    tx.switch(tenant).await.map_err(database_error)
 }
 
 /// Keeps snapshots. They are a shortcut, so they are written after the commit, and nobody misses one that is lost.
@@ -209,7 +205,7 @@ pub(super) async fn keep_snapshots(
     tenant: TenantId,
     snapshots: Vec<(StreamId, Snapshot)>,
 ) {
-    if let Err(error) = try_keep_snapshots(&database, tenant, &snapshots).await {
+    if let Err(error) = try_keep_snapshots(&database, tenant, snapshots).await {
         tracing::debug!(%tenant, %error, "snapshots are lost; the next ones will do");
     }
 }
@@ -217,8 +213,9 @@ pub(super) async fn keep_snapshots(
 async fn try_keep_snapshots(
     database: &Database,
     tenant: TenantId,
-    snapshots: &[(StreamId, Snapshot)],
+    mut snapshots: Vec<(StreamId, Snapshot)>,
 ) -> Result<(), Error> {
+    seal_snapshots(database, tenant, &mut snapshots).await?;
     let streams: Vec<Uuid> = snapshots.iter().map(|(stream, _)| stream.id).collect();
     let sequences: Vec<i64> = snapshots.iter().map(|(_, snapshot)| snapshot.sequence as i64).collect();
     let versions: Vec<i16> = snapshots.iter().map(|(_, snapshot)| snapshot.version as i16).collect();
@@ -241,4 +238,25 @@ async fn try_keep_snapshots(
     .await
     .map_err(database_error)?;
     tx.commit().await
+}
+
+/// Seals the states that are about people.
+async fn seal_snapshots(
+    database: &Database,
+    tenant: TenantId,
+    snapshots: &mut [(StreamId, Snapshot)],
+) -> Result<(), Error> {
+    let subjects: BTreeSet<Uuid> =
+        snapshots.iter().filter_map(|(_, snapshot)| snapshot.about.map(UserId::uuid)).collect();
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let keys = database.vault().keys_of(Source::Pool(database), &subjects).await?;
+    for (_, snapshot) in snapshots {
+        let Some(user) = snapshot.about else { continue };
+        let key = keys.get(&user.uuid()).and_then(Option::as_ref);
+        let sealed = seal(snapshot.state.get(), key, tenant);
+        snapshot.state = to_raw_value(&sealed).map_err(Error::internal)?;
+    }
+    Ok(())
 }

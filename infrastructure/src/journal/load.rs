@@ -12,8 +12,11 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::Head;
-use crate::database::database_error;
+use super::{Head, opening::open};
+use crate::{
+    database::database_error,
+    vault::{Source, Vault},
+};
 
 /// Streams as they were when the journal ended at `head`.
 pub(super) struct Loading {
@@ -32,13 +35,17 @@ const NO_SNAPSHOT: i16 = -1;
 /// are snapshots that can't be read, a second one reads everything again, and those streams whole.
 pub(super) async fn load(
     connection: &mut PgConnection,
+    vault: &Vault,
     tenant: TenantId,
     requests: &[StreamRequest],
     firsts: &[Uuid],
 ) -> Result<Loading, Error> {
     let mut versions: BTreeMap<Uuid, i16> = BTreeMap::new();
     versions.extend(requests.iter().map(|request| (request.stream.id, request.snapshot_version as i16)));
+    let personal: HashSet<Uuid> =
+        requests.iter().filter(|request| request.reads_personal).map(|request| request.stream.id).collect();
     let mut found = fetch(connection, tenant, &versions, firsts).await?;
+    found.open(connection, vault, tenant, &personal).await?;
     let unreadable: Vec<Uuid> = requests
         .iter()
         .filter(|request| {
@@ -52,6 +59,7 @@ pub(super) async fn load(
         tracing::warn!(streams = ?unreadable, "snapshots can't be read; reading the streams from their beginning");
         versions.extend(unreadable.into_iter().map(|id| (id, NO_SNAPSHOT)));
         found = fetch(connection, tenant, &versions, firsts).await?;
+        found.open(connection, vault, tenant, &personal).await?;
     }
     let Found { head, mut histories, existing } = found;
     let mut history = |StreamRequest { stream, .. }: &StreamRequest| {
@@ -67,6 +75,20 @@ struct Found {
     head: Head,
     histories: HashMap<Uuid, History>,
     existing: HashSet<Uuid>,
+}
+
+impl Found {
+    /// Opens what these streams say about people.
+    async fn open(
+        &mut self,
+        connection: &mut PgConnection,
+        vault: &Vault,
+        tenant: TenantId,
+        personal: &HashSet<Uuid>,
+    ) -> Result<(), Error> {
+        let histories = self.histories.iter_mut().filter(|(id, _)| personal.contains(id));
+        open(vault, Source::Connection(connection), tenant, histories.map(|(_, history)| history)).await
+    }
 }
 
 /// What there is of each stream: its snapshot, if that has the version asked for, and the events after it.
@@ -104,7 +126,7 @@ async fn fetch(
         let history = found.histories.entry(id).or_insert_with(|| empty(id));
         history.sequence = sequence;
         match row.event_type {
-            None => history.snapshot = Some(Snapshot { sequence, version, state: payload }),
+            None => history.snapshot = Some(Snapshot { sequence, version, state: payload, about: None }),
             Some(event_type) => {
                 history.events.push(PastEvent { event_type, event_version: version, payload })
             }

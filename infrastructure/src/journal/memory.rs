@@ -164,7 +164,12 @@ mod tests {
     }
 
     fn request(stream: &StreamId) -> [StreamRequest; 1] {
-        [StreamRequest { stream: stream.clone(), snapshot_version: 1, reads: |_| true }]
+        [StreamRequest {
+            stream: stream.clone(),
+            snapshot_version: 1,
+            reads_personal: false,
+            reads: |_| true,
+        }]
     }
 
     fn loaded(stream: &StreamId, sequence: u64) -> Loaded {

@@ -7,6 +7,7 @@
 
 // Readers.
 mod load;
+mod opening;
 mod read;
 pub mod stored;
 
@@ -14,10 +15,12 @@ pub mod stored;
 mod firsts;
 mod memory;
 mod round;
+mod sealing;
 mod writer;
 
 // All of them, and their way to the database.
 mod appender;
+mod claims;
 mod commit;
 mod writers;
 
@@ -50,6 +53,7 @@ use crate::{
     growth::Growth,
     kept_answers,
     tenant_tx::TenantTx,
+    vault::Source,
 };
 
 /// The journal in PostgreSQL.
@@ -92,7 +96,7 @@ impl PgJournal {
 
     async fn loading(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Loading, Error> {
         let mut connection = self.database.pool().acquire().await.map_err(database_error)?;
-        load(&mut connection, tenant, streams, &[]).await
+        load(&mut connection, self.database.vault(), tenant, streams, &[]).await
     }
 }
 
@@ -118,16 +122,32 @@ impl Journal for PgJournal {
     }
 
     async fn holder(&self, tenant: TenantId, kind: ClaimKind, value: &str) -> Result<Option<Uuid>, Error> {
+        let vault = self.database.vault();
+        let value = claims::stored(vault, Source::Pool(&self.database), kind, value).await?;
         let mut tx = TenantTx::begin(&self.database, kind.scope(tenant)).await?;
         sqlx::query_scalar!(
             "SELECT stream_id FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3",
             tx.tenant().uuid(),
             kind.as_str(),
-            value
+            &*value
         )
         .fetch_optional(&mut *tx)
         .await
         .map_err(database_error)
+    }
+
+    async fn holders(&self, kind: ClaimKind, value: &str) -> Result<Vec<(TenantId, Uuid)>, Error> {
+        let value = claims::stored(self.database.vault(), Source::Pool(&self.database), kind, value).await?;
+        let mut tx = TenantTx::begin(&self.database, TenantId::PLATFORM).await?;
+        let holders = sqlx::query!(
+            "SELECT tenant_id, stream_id FROM claims WHERE kind = $1 AND value = $2",
+            kind.as_str(),
+            &*value
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(database_error)?;
+        Ok(holders.into_iter().map(|holder| (holder.tenant_id.into(), holder.stream_id)).collect())
     }
 
     async fn secret(
@@ -163,6 +183,11 @@ impl Journal for PgJournal {
         let mut tx = TenantTx::begin(&self.database, tenant).await?;
         head(&mut tx).await
     }
+}
+
+/// Makes what these events of `tenant` say about people readable; of whom has been erased it says so.
+pub async fn open(database: &Database, tenant: TenantId, events: &mut [RecordedEvent]) -> Result<(), Error> {
+    opening::open_events(database.vault(), Source::Pool(database), tenant, events).await
 }
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {

@@ -18,10 +18,14 @@ use domain::{
     ctx::Witness,
     recorded_event::{RecordedEvent, StreamId},
 };
-use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use super::{Head, writer::Queued};
+use super::{
+    Head,
+    sealing::{self, Draft},
+    writer::Queued,
+};
+use crate::vault::{Source, Vault};
 
 /// How many events one commit takes, but for the last command's.
 const EVENTS: usize = 5_000;
@@ -58,7 +62,9 @@ pub(super) struct Round {
     pub(super) firsts: Vec<Uuid>,
     /// What each command came to, in order.
     pub(super) decided: Vec<Decided>,
-    /// What each command that was not refused records, in order.
+    /// What each command that was not refused records, in order; still to be sealed.
+    drafts: Vec<Draft>,
+    /// The same, sealed.
     pub(super) recordings: Vec<Arc<Recording>>,
     /// What must be in the commit besides events; then there is one command.
     pub(super) own: Option<Changes>,
@@ -99,6 +105,7 @@ impl Round {
             streams,
             firsts: Vec::new(),
             decided: Vec::new(),
+            drafts: Vec::new(),
             recordings: Vec::new(),
             own: None,
             snapshots: Vec::new(),
@@ -128,16 +135,9 @@ impl Round {
                 waiting.push_front(queued);
                 break;
             }
-            let metadata = match to_raw_value(&queued.command.ctx.metadata()) {
-                Ok(metadata) => metadata,
-                Err(error) => {
-                    round.decided.push(Decided { queued, outcome: Err(Error::internal(error)) });
-                    continue;
-                }
-            };
             round.streams.extend(loaded.map(|loaded| (loaded.stream().clone(), loaded)));
             existing.extend(changes.firsts.iter().copied());
-            round.record(&queued, changes, metadata, recorded_at);
+            round.draft(&queued, changes, recorded_at);
             round.decided.push(Decided { queued, outcome: Ok(answer) });
         }
         round
@@ -157,20 +157,18 @@ impl Round {
         (work, decision)
     }
 
-    fn record(
-        &mut self,
-        queued: &Queued,
-        mut changes: Changes,
-        metadata: Box<RawValue>,
-        recorded_at: DateTime<Utc>,
-    ) {
-        let events = std::mem::take(&mut changes.events);
-        let tenant = queued.command.ctx.tenant;
-        let recording = Recording::new(tenant, self.head.position, recorded_at, metadata.into(), events);
-        if !recording.events.is_empty() {
-            self.head = Head { position: recording.position(), recorded_at };
+    fn draft(&mut self, queued: &Queued, mut changes: Changes, recorded_at: DateTime<Utc>) {
+        let (ctx, events) = (&queued.command.ctx, std::mem::take(&mut changes.events));
+        let ((metadata, traces), actor) = (ctx.metadata(), ctx.user());
+        // What nobody knows whom it is about could never be forgotten, so it is not kept.
+        let mut traces = actor.or(changes.about).zip(traces);
+        let after = self.head.position;
+        if events.is_empty() {
+            traces = None;
+        } else {
+            self.head = Head { position: after + events.len() as u64, recorded_at };
         }
-        self.recordings.push(Arc::new(recording));
+        self.drafts.push(Draft { tenant: ctx.tenant, after, recorded_at, metadata, traces, actor, events });
         self.firsts.append(&mut changes.firsts);
         self.snapshots.append(&mut changes.snapshots);
         if changes.needs_own_commit() {
@@ -194,6 +192,12 @@ impl Round {
             }
             _ => Err(Error::internal("a command that keeps its answer is alone")),
         }
+    }
+
+    /// Seals what the commands say about people, and gives every event its hash.
+    pub(super) async fn seal(&mut self, vault: &Vault, source: Source<'_>) -> Result<(), Error> {
+        self.recordings = sealing::record(vault, source, std::mem::take(&mut self.drafts)).await?;
+        Ok(())
     }
 
     /// What is known of the sessions that the commands came in.

@@ -39,6 +39,7 @@ use crate::{
     growth::Growth,
     kept_answers,
     tenant_tx::TenantTx,
+    vault::Source,
 };
 
 /// How long a writer without commands stays.
@@ -184,12 +185,17 @@ impl Writer {
                 return Err(Setback::Outrun);
             }
         }
-        let round = Round::decide(start, waiting, Take::Sharing, self.now());
+        let mut round = Round::decide(start, waiting, Take::Sharing, self.now());
         if round.wants_look {
             self.suspicious_until = Some(Instant::now() + SUSPICIOUS);
         }
         if round.decided.is_empty() {
             return if round.wants_look { Ok(()) } else { self.commit_locked(waiting).await };
+        }
+        let database = &self.desk.database;
+        if let Err(error) = round.seal(database.vault(), Source::Pool(database)).await {
+            round.undo(waiting);
+            return Err(error.into());
         }
         if round.events() == 0 && is_fresh && round.witnesses().is_empty() {
             self.settle(round);
@@ -200,7 +206,7 @@ impl Writer {
 
     async fn load(&self, streams: &[StreamRequest], firsts: &[Uuid]) -> Result<Loading, Error> {
         let mut connection = self.desk.database.pool().acquire().await.map_err(database_error)?;
-        load(&mut connection, self.tenant, streams, firsts).await
+        load(&mut connection, self.desk.database.vault(), self.tenant, streams, firsts).await
     }
 
     async fn append(&mut self, round: Round, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
@@ -260,11 +266,16 @@ impl Writer {
         start.head = head;
         start.others = Others::Absent;
         if !missing.is_empty() || !firsts.is_empty() {
-            let loading = load(&mut tx, self.tenant, &missing, &firsts).await?;
+            let loading = load(&mut tx, self.desk.database.vault(), self.tenant, &missing, &firsts).await?;
             self.take_in(&mut start, loading);
         }
         let mut round = Round::decide(start, waiting, Take::Any, self.now());
-        match commit::commit(tx, &mut round).await {
+        let vault = self.desk.database.vault();
+        let committed = match round.seal(vault, Source::Connection(&mut tx)).await {
+            Ok(()) => commit::commit(tx, vault, &mut round).await,
+            Err(error) => Err(error),
+        };
+        match committed {
             Ok(Committing::Done) => {
                 self.settle(round);
                 Ok(())

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use application::mail::{Mail, MailError, Mailer};
 use async_trait::async_trait;
+use domain::text::Email;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor, message::Mailbox};
 
 use super::{failed, message};
@@ -27,5 +28,10 @@ impl SmtpMailer {
 impl Mailer for SmtpMailer {
     async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         self.transport.send(message(&self.from, mail)?).await.map(|_| ()).map_err(failed)
+    }
+
+    async fn forget(&self, _: &Email) -> Result<(), MailError> {
+        // Nothing stays here.
+        Ok(())
     }
 }

@@ -216,14 +216,14 @@ async fn keep(
 #[cfg(feature = "test-support")]
 mod tests {
     use super::*;
-    use crate::{database, test_postgres::TestDatabase};
+    use crate::{database, test_postgres::TestDatabase, vault::Vault};
 
     /// A visit costs what is new, however long the journal is.
     #[tokio::test]
     async fn a_visit_reads_what_is_new_and_nothing_else() {
         let migrate = async |options| database::migrate(&options).await;
         let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
-        let database = Database::connect(test_database.connect_options(), 2).await.unwrap();
+        let database = Database::connect(test_database.connect_options(), 2, Vault::locked()).await.unwrap();
         let (tenant, notary) =
             (TenantId::random(), Notary::new(database.clone(), NotaryKey::of_seed([1; 32])));
         let grow = async |from: i64, to: i64| {

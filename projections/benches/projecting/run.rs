@@ -12,6 +12,7 @@ use infrastructure::{
     embedded_postgres::{EmbeddedPostgres, EmbeddedPostgresSettings},
     growth::Growth,
     journal::PgJournal,
+    vault::Vault,
 };
 use projections::{ALL, projector::Projector, rebuild::rebuild};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
@@ -75,7 +76,7 @@ struct Bench {
 
 impl Bench {
     async fn new(size: Size, options: &PgConnectOptions, data: PathBuf) -> Result<Self, AnyError> {
-        let database = Database::connect(options.clone(), 24).await?;
+        let database = Database::connect(options.clone(), 24, Vault::locked()).await?;
         let growth = Growth::default();
         let journal = Arc::new(PgJournal::new(database.clone(), growth.clone()));
         let tenants = Arc::new((0..size.tenants).map(|_| TenantId::random()).collect());
@@ -88,7 +89,7 @@ impl Bench {
         let name = format!(".s.PGSQL.{}", options.get_port());
         let round_trips = RoundTrips::default();
         round_trips.relay(&directory.join(&name), &socket.join(&name))?;
-        let relayed = Database::connect(options.clone().socket(directory), 4).await?;
+        let relayed = Database::connect(options.clone().socket(directory), 4, Vault::locked()).await?;
         let counting = Projector::new(relayed.clone(), ALL, Growth::default());
         let projector = Projector::new(self.database.clone(), ALL, Growth::default());
         let mut durations = Vec::new();

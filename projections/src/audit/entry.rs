@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     aggregate::DecodeError,
-    ctx::{Actor, Metadata},
+    ctx::{Actor, Metadata, Traces},
     foreign_aggregates::ForeignEventImported,
     ids::{
         ApiKeyId, EventId, ForeignAggregateId, InvitationId, MemberId, MeterId, ProjectId, SessionId,
@@ -15,7 +15,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::fold::FoldError;
+use crate::{fold::FoldError, personal::Personal};
 
 /// An entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -79,12 +79,16 @@ pub struct AuditContext {
     pub request_id: String,
     /// The session that it was made in.
     pub session_id: Option<String>,
+    /// The actor's name, the address and what the client calls itself, while they are sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    traces: Option<String>,
 }
 
 impl AuditRow {
     /// The entry that an event makes.
     pub(super) fn of(event: &RecordedEvent) -> Result<Self, FoldError> {
-        let Metadata { actor, origin } = event.metadata()?;
+        let Metadata { actor, request_id, session_id, traces } = event.metadata()?;
         let mut payload = payload(event)?;
         let targets = targets(&event.stream, &payload);
         payload.retain(|field, _| !is_secret(field));
@@ -96,10 +100,11 @@ impl AuditRow {
             actor: actor.into(),
             targets,
             context: AuditContext {
-                ip: origin.ip.map(|ip| ip.to_string()),
-                user_agent: origin.user_agent,
-                request_id: origin.request_id,
-                session_id: origin.session_id.map(|id| id.to_string()),
+                ip: None,
+                user_agent: None,
+                request_id,
+                session_id: session_id.map(|id| id.to_string()),
+                traces,
             },
             outcome: if event.is::<SignInRefused>() { "failure" } else { "success" }.to_owned(),
             metadata: payload,
@@ -108,10 +113,32 @@ impl AuditRow {
     }
 }
 
+impl Personal for AuditRow {
+    fn texts(&mut self) -> Vec<&mut String> {
+        let said = self.metadata.values_mut().filter_map(|value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        });
+        said.chain(&mut self.context.traces).collect()
+    }
+
+    fn opened(&mut self) {
+        let Some(traces) = self.context.traces.take() else { return };
+        let traces = serde_json::from_str(&traces).unwrap_or_else(|_| Traces::erased());
+        self.context.ip = traces.ip;
+        self.context.user_agent = traces.user_agent;
+        if self.actor.kind == "user" {
+            self.actor.name = traces.name;
+        }
+    }
+}
+
 impl From<Actor> for AuditActor {
     fn from(actor: Actor) -> Self {
         let (kind, id, name) = match actor {
-            Actor::User { id, name } => ("user", Some(id.to_string()), Some(name)),
+            Actor::User { id, name } => {
+                ("user", Some(id.to_string()), Some(name).filter(|name| !name.is_empty()))
+            }
             Actor::ApiKey { id } => ("api_key", Some(id.to_string()), None),
             Actor::System => ("system", None, None),
             Actor::Anonymous => ("anonymous", None, None),
@@ -198,6 +225,8 @@ fn action(event_type: &str) -> String {
         "EmailVerified" => "user.email_verified",
         "SignInRefused" => "user.sign_in_refused",
         "AdministratorGranted" => "user.administrator_granted",
+        "ErasureRequested" => "user.erasure_requested",
+        "SubjectErased" => "user.erased",
         "SessionStarted" => "session.started",
         "SessionRefreshed" => "session.refreshed",
         "SessionEnded" => "session.ended",
@@ -219,6 +248,7 @@ fn action(event_type: &str) -> String {
         "MemberRoleChanged" => "member.role_changed",
         "MemberRemoved" => "member.removed",
         "MemberLeft" => "member.left",
+        "MemberErased" => "member.erased",
         "InvitationSent" => "invitation.sent",
         "InvitationResent" => "invitation.resent",
         "InvitationAccepted" => "invitation.accepted",

@@ -1,6 +1,7 @@
 //! What follows from events outside the journal: jobs, added in the transaction that moves the checkpoint, so that each
 //! event's are added exactly once.
 
+pub mod erasure;
 mod invitation_mail;
 mod repeated_registration_mail;
 mod verification_mail;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use domain::{
     aggregate::{Decide, DecodeError},
     ids::TenantId,
+    personal::ERASED,
     recorded_event::RecordedEvent,
 };
 use infrastructure::{database::database_error, jobs::NewJob, tenant_tx::TenantTx};
@@ -28,10 +30,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use self::{
-    invitation_mail::InvitationMail, repeated_registration_mail::RepeatedRegistrationMail,
+    erasure::Erasure, invitation_mail::InvitationMail, repeated_registration_mail::RepeatedRegistrationMail,
     verification_mail::VerificationMail, welcome_mail::WelcomeMail, worker::Task,
 };
 use crate::{
+    causes::with_causes,
     fold::{FoldError, ProjectError, Projection},
     jobs, rebuild,
 };
@@ -56,6 +59,7 @@ static JOBS: &[Kind] = &[
     Kind::of::<RepeatedRegistrationMail>(),
     Kind::of::<WelcomeMail>(),
     Kind::of::<InvitationMail>(),
+    Erasure::KIND,
 ];
 
 /// A kind of job, without its type.
@@ -153,7 +157,14 @@ impl MailOffice {
     }
 
     async fn send(&self, mail: Mail) -> Result<(), Error> {
-        self.mailer.send(&mail).await.map_err(Error::internal)
+        // A job may have been queued before its addressee was erased.
+        if mail.to.as_str() == ERASED {
+            return Ok(());
+        }
+        // The queue keeps what a job failed with, and a server may have repeated the address.
+        self.mailer.send(&mail).await.map_err(|error| {
+            Error::internal(with_causes(&error).replace(mail.to.as_str(), "[the addressee]"))
+        })
     }
 }
 

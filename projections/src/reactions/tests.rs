@@ -14,6 +14,7 @@ use domain::{
     invitations::{InvitationAccepted, InvitationResent, InvitationSent},
     permission::Role,
     tenants::TenantCreated,
+    text::Email,
     users::{EmailVerified, RegistrationRepeated, UserRegistered, VerificationRequested},
 };
 use secrecy::SecretSlice;
@@ -56,6 +57,10 @@ impl Journal for Told {
         unreachable!("a mail looks up streams only")
     }
 
+    async fn holders(&self, _: ClaimKind, _: &str) -> Result<Vec<(TenantId, Uuid)>, Error> {
+        unreachable!("a mail looks up streams only")
+    }
+
     async fn secret(&self, _: TenantId, _: Uuid, _: &str) -> Result<Option<SecretSlice<u8>>, Error> {
         unreachable!("a mail tells no secret")
     }
@@ -81,6 +86,10 @@ impl Mailer for Outbox {
     async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         self.0.lock().unwrap().push(mail.clone());
         Ok(())
+    }
+
+    async fn forget(&self, _: &Email) -> Result<(), MailError> {
+        unreachable!("what is sent is sent")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use application::error::Error;
+use application::{app::App, error::Error};
 use graphile_worker::{
     IntoTaskHandlerResult, TaskHandler, WorkerContext, WorkerOptions, WorkerRecoveryConfig,
 };
@@ -21,6 +21,7 @@ const AT_ONCE: usize = 4;
 pub async fn run(
     pool: PgPool,
     database: Database,
+    app: App,
     office: Arc<MailOffice>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -36,6 +37,7 @@ pub async fn run(
         .define_jobs(JOBS.iter().map(|kind| (kind.definition)()))
         .define_job::<RebuildJob>()
         .pg_pool(pool)
+        .add_extension(app)
         .add_extension(office)
         .add_extension(database)
         .listen_os_shutdown_signals(false)
@@ -62,7 +64,7 @@ impl<J: Job> TaskHandler for Task<J> {
 }
 
 /// Why a job failed. The queue keeps what `Debug` says for operators to read.
-struct Failure(Error);
+pub(super) struct Failure(pub(super) Error);
 
 impl fmt::Debug for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@ use infrastructure::{
     database::Database,
     examiner::{examine_database, journals},
     notary::PublicKey,
+    vault::Vault,
 };
 
 use super::{Verdict, VerifyArgs, key, since, tell};
@@ -23,7 +24,7 @@ pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<Verdict> {
         None => known_notary_key(&config)?.public().clone(),
     };
     let postgres = Postgres::join(&config).await?;
-    let verified = match Database::connect(postgres.options().clone(), 2).await {
+    let verified = match Database::connect(postgres.options().clone(), 2, Vault::locked()).await {
         Ok(database) => {
             let verified = verify_journals(&database, &key, &args).await;
             database.close().await;

@@ -11,22 +11,40 @@ use domain::{
     tenants::{TenantCreated, TenantSlugChanged},
     users::UserRegistered,
 };
+use infrastructure::{database::Database, keys::MasterKey, vault::Vault};
 use uuid::Uuid;
 
-use crate::journals::Journals;
+use crate::{cluster::DATABASE, installation::Installation, journals::Journals, node::SECRET_KEY};
 
 type Claims = BTreeMap<(TenantId, String, String), Uuid>;
 
-pub(super) fn problems(journals: &Journals) -> Vec<String> {
+pub(super) async fn problems(installation: &Installation, journals: &Journals) -> Vec<String> {
     let mut due = Claims::new();
     for events in journals.events.values() {
         count(events, &mut due);
     }
+    let due = as_stored(installation, due).await;
     let lost = due.iter().filter(|(claim, holder)| journals.claims.get(claim) != Some(holder));
     let lost = lost.map(|(claim, holder)| format!("{claim:?} is due to {holder}, and not claimed"));
     let stray = journals.claims.iter().filter(|(claim, holder)| due.get(claim) != Some(holder));
     let stray = stray.map(|(claim, holder)| format!("{claim:?} is claimed by {holder}, and not due"));
     lost.chain(stray).collect()
+}
+
+/// Addresses are sealed in events, and claims hold ids of them.
+async fn as_stored(installation: &Installation, claims: Claims) -> Claims {
+    let vault = Vault::new(&MasterKey::parse(SECRET_KEY).unwrap());
+    let database = Database::connect(installation.cluster.options(DATABASE), 2, vault).await.unwrap();
+    let mut stored = Claims::new();
+    for ((scope, kind, mut value), stream) in claims {
+        if kind != "slug" {
+            database.open(scope, vec![&mut value]).await.unwrap();
+            value = database.address_id(&value).await.unwrap().to_string();
+        }
+        stored.insert((scope, kind, value), stream);
+    }
+    database.close().await;
+    stored
 }
 
 /// What one journal's events leave claimed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use infrastructure::database::Database;
+use infrastructure::{database::Database, vault::Vault};
 use projections::{ALL, rebuild};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -24,7 +24,8 @@ pub(super) async fn problems(installation: &Installation, owner: &mut PgConnecti
 }
 
 async fn rebuild_all(installation: &Installation) {
-    let database = Database::connect(installation.cluster.options(DATABASE), 4).await.unwrap();
+    let database =
+        Database::connect(installation.cluster.options(DATABASE), 4, Vault::locked()).await.unwrap();
     let extents = rebuild::extents(&database, None).await.unwrap();
     for projection in ALL.iter().filter(|projection| projection.is_rebuildable()) {
         for extent in &extents {
