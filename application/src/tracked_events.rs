@@ -43,11 +43,12 @@ pub async fn track(ctx: &Ctx, app: &App, events: Arc<[EventTracked]>) -> Result<
             let event = events[*index].clone();
             work.begin::<TrackedEvent>(event.event_id, TrackedEventCommand::Track(event))?;
         }
-        Ok(Intake {
-            accepted: admitted as u64,
-            duplicates: (events.len() - new.len()) as u64,
-            over_quota: new[admitted..].to_vec(),
-        })
+        // A twin of one that is refused is refused, too: nothing has been kept that it would repeat.
+        let refused: HashSet<_> = new[admitted..].iter().map(|index| events[*index].event_id).collect();
+        let is_refused = |index: &usize| refused.contains(&events[*index].event_id);
+        let over_quota: Vec<usize> = (0..events.len()).filter(is_refused).collect();
+        let duplicates = (events.len() - admitted - over_quota.len()) as u64;
+        Ok(Intake { accepted: admitted as u64, duplicates, over_quota })
     })
     .await
 }

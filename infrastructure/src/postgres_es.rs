@@ -47,6 +47,20 @@ pub enum PostgresEsError {
         /// What is not there.
         lack: String,
     },
+    /// An aggregate lacks events.
+    #[error(
+        "{aggregate_type} {aggregate_id} has {events} events, and the last is number {sequence}: some are missing"
+    )]
+    Gap {
+        /// The aggregate's type.
+        aggregate_type: String,
+        /// The aggregate.
+        aggregate_id: String,
+        /// The newest event's place.
+        sequence: i64,
+        /// How many there are.
+        events: i64,
+    },
     /// An event is not what cqrs-es writes.
     #[error("event {sequence} of {aggregate_type} {aggregate_id} is not valid: {source}")]
     Event {
@@ -84,6 +98,8 @@ pub struct AggregateEnd {
     pub aggregate_id: String,
     /// The sequence of its newest event.
     pub sequence: i64,
+    /// How many events it has.
+    pub events: i64,
 }
 
 /// Some events of one aggregate.
@@ -151,7 +167,7 @@ impl PostgresEs {
     ) -> Result<Vec<AggregateEnd>, PostgresEsError> {
         let (after_type, after_id) = after.map(|after| (&after.aggregate_type, &after.aggregate_id)).unzip();
         let aggregates = sqlx::query_as(
-            "SELECT aggregate_type, aggregate_id, max(sequence) AS sequence FROM events
+            "SELECT aggregate_type, aggregate_id, max(sequence) AS sequence, count(*) AS events FROM events
              WHERE ($1::text IS NULL OR (aggregate_type, aggregate_id) > ($1, $2))
                AND ($3::text[] IS NULL OR aggregate_type = ANY($3))
              GROUP BY aggregate_type, aggregate_id ORDER BY aggregate_type, aggregate_id LIMIT $4",
@@ -159,7 +175,18 @@ impl PostgresEs {
         // Planned for these very values: a plan for any would read the table from its beginning each time.
         let aggregates = aggregates.persistent(false);
         let aggregates = aggregates.bind(after_type).bind(after_id).bind(&self.types).bind(limit);
-        Ok(aggregates.fetch_all(&mut self.connection).await?)
+        let aggregates: Vec<AggregateEnd> = aggregates.fetch_all(&mut self.connection).await?;
+        match aggregates.iter().find(|end| end.events != end.sequence) {
+            Some(AggregateEnd { aggregate_type, aggregate_id, sequence, events }) => {
+                Err(PostgresEsError::Gap {
+                    aggregate_type: aggregate_type.clone(),
+                    aggregate_id: aggregate_id.clone(),
+                    sequence: *sequence,
+                    events: *events,
+                })
+            }
+            None => Ok(aggregates),
+        }
     }
 
     /// The events of these sections, in order.

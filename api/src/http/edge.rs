@@ -12,7 +12,10 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::{Method, StatusCode, header::HeaderMap},
+    http::{
+        Method, StatusCode,
+        header::{CONTENT_ENCODING, HeaderMap},
+    },
     middleware::Next,
 };
 use futures_util::FutureExt;
@@ -75,6 +78,8 @@ impl Exchange {
         let mut response = match self.problem_in(&response) {
             None => response.map_into_boxed_body(),
             Some((headers, body)) => response.map_body(|head, _| {
+                // What was to be sent may have been compressed; this is not.
+                head.headers.remove(CONTENT_ENCODING);
                 for (name, value) in headers {
                     head.headers.insert(name, value);
                 }

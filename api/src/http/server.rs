@@ -40,7 +40,8 @@ impl Default for Settings {
             connections_per_worker: 10_000,
             head_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
-            shutdown_timeout: Duration::from_secs(20),
+            // Orchestrators kill what has not ended after ten.
+            shutdown_timeout: Duration::from_secs(8),
         }
     }
 }

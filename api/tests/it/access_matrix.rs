@@ -194,6 +194,7 @@ fn received(answer: &Answer) -> Reception {
 fn body(method: &str, path: &str) -> Value {
     match (method, path) {
         ("POST", path) if path.ends_with("/freeze") => json!({"reason": "unpaid"}),
+        ("POST", path) if path.starts_with("/v1/admin/users/") => json!({"reason": "they asked for it"}),
         ("POST", path) if path.ends_with("/plan") => json!({"plan": "enterprise"}),
         ("POST", path) if path.ends_with("/rebuild") => json!({}),
         ("POST", "/v1/batch") => json!({"batch": [event("m1")]}),
@@ -242,6 +243,7 @@ fn is_about_unknown(method: &str, pattern: &str) -> bool {
     let ids = if method == "GET" { &["{key}", "{invitation}", "{member}"][..] } else { &["{"][..] };
     ids.iter().any(|id| rest.contains(id))
         || pattern.starts_with("/v1/admin/tenants/{")
+        || pattern.starts_with("/v1/admin/users/{")
         || pattern.starts_with("/v1/invitations/")
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The routes after which their caller is no longer let in: sent again, they are refused.
-const LAST: &[&str] = &["/v1/auth/logout", "/v1/tenants/{tenant}/members/leave"];
+const LAST: &[&str] = &["/v1/auth/logout", "/v1/me/erase", "/v1/tenants/{tenant}/members/leave"];
 
 /// A request that succeeds.
 struct Sendable {
@@ -64,6 +64,16 @@ async fn sendable(app: &TestApp, pattern: &str) -> Sendable {
             return Sendable { client: app.anonymous.clone(), path: pattern.to_owned(), body: None, cookie };
         }
         "/v1/auth/logout" => (client, pattern.to_owned(), None),
+        "/v1/me/erase" => {
+            let person = app.person().await;
+            ((*person).clone(), pattern.to_owned(), Some(json!({"password": PASSWORD})))
+        }
+        "/v1/admin/users/{user}/erase" => {
+            let person = app.person().await;
+            let me = person.get("/v1/me").await.ok();
+            let path = format!("/v1/admin/users/{}/erase", me.data()["user"]["id"].as_str().unwrap());
+            ((*app.administrator().await).clone(), path, Some(json!({"reason": "they asked for it"})))
+        }
         "/v1/tenants" => (client, pattern.to_owned(), name()),
         "/v1/invitations/preview" | "/v1/invitations/accept" | "/v1/invitations/decline" => {
             let person = app.person().await;

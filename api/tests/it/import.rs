@@ -256,7 +256,7 @@ async fn what_can_not_be_imported_is_said_and_leaves_no_trace() {
         (
             "INSERT INTO events SELECT aggregate_type, 'B-2', 1 + sequence, event_type, event_version, payload, metadata
              FROM events WHERE aggregate_id = 'A-1'",
-            "account B-2: event 2 follows where event 1 should",
+            "account B-2 has 2 events, and the last is number 3: some are missing",
         ),
     ] {
         let mut source = moving.source().await;

@@ -210,9 +210,11 @@ impl Round {
         (self.head.position - self.after.position) as usize
     }
 
-    /// Puts the commands back in front of those that wait, to be decided again.
-    pub(super) fn undo(self, waiting: &mut VecDeque<Queued>) {
+    /// Puts the commands back in front of those that wait, to be decided again; tells how many.
+    pub(super) fn undo(self, waiting: &mut VecDeque<Queued>) -> usize {
+        let count = self.decided.len();
         self.decided.into_iter().rev().for_each(|decided| waiting.push_front(decided.queued));
+        count
     }
 
     /// Tells everybody what their command came to.

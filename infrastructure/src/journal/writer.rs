@@ -90,7 +90,12 @@ enum Setback {
     /// Another process has written, or a stream existed that was to be begun.
     Outrun,
     /// The database failed; it may have committed or not.
-    Failed(Failure),
+    Failed {
+        /// How.
+        failure: Failure,
+        /// How many of the commands, from the first one on, it concerns.
+        tried: usize,
+    },
 }
 
 impl Writer {
@@ -154,10 +159,11 @@ impl Writer {
                         waiting.drain(..).for_each(|queued| queued.reply(Err(Error::VersionConflict)));
                     }
                 }
-                Err(Setback::Failed(failure)) => {
-                    // It may have happened or not.
+                Err(Setback::Failed { failure, tried }) => {
+                    // It may have happened or not. Those behind were not tried.
                     self.memory().forget();
-                    waiting.drain(..).for_each(|queued| queued.reply(Err(failure.error())));
+                    let tried = tried.min(waiting.len());
+                    waiting.drain(..tried).for_each(|queued| queued.reply(Err(failure.error())));
                 }
             }
         }
@@ -230,8 +236,8 @@ impl Writer {
             Appended::Outrun => self.shared_until = Some(Instant::now() + SHARED),
             Appended::Repeated => self.suspicious_until = Some(Instant::now() + SUSPICIOUS),
             Appended::Failed(error) => {
-                round.undo(waiting);
-                return Err(Setback::Failed(Failure::of_database(error)));
+                let tried = round.undo(waiting);
+                return Err(Setback::Failed { failure: Failure::of_database(error), tried });
             }
         }
         round.undo(waiting);
@@ -297,8 +303,8 @@ impl Writer {
                 Err(Setback::Outrun)
             }
             Err(error) => {
-                round.undo(waiting);
-                Err(error.into())
+                let tried = round.undo(waiting);
+                Err(Setback::Failed { failure: error.into(), tried })
             }
         }
     }
@@ -395,13 +401,20 @@ impl Failure {
     }
 }
 
-impl From<Error> for Setback {
+impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Failed(match error {
-            Error::Unavailable(error) => Failure { away: true, error: error.into() },
-            Error::Internal(error) => Failure { away: false, error: error.into() },
-            other => Failure { away: false, error: Arc::new(other) },
-        })
+        match error {
+            Error::Unavailable(error) => Self { away: true, error: error.into() },
+            Error::Internal(error) => Self { away: false, error: error.into() },
+            other => Self { away: false, error: Arc::new(other) },
+        }
+    }
+}
+
+impl From<Error> for Setback {
+    /// Before anything was decided: it concerns all that wait.
+    fn from(error: Error) -> Self {
+        Self::Failed { failure: error.into(), tried: usize::MAX }
     }
 }
 

@@ -53,7 +53,8 @@ mod tests {
             let mut expected = Vec::new();
             for (number, (imported, more)) in aggregates.into_iter().enumerate() {
                 let (aggregate_id, sequence) = (number.to_string(), imported + more);
-                let end = AggregateEnd { aggregate_type: "order".to_owned(), aggregate_id, sequence };
+                let aggregate_type = "order".to_owned();
+                let end = AggregateEnd { aggregate_type, aggregate_id, sequence, events: sequence };
                 commits.extend(sections.add(&end, imported));
                 expected.extend((imported..=sequence).map(|sequence| (number.to_string(), sequence)));
             }
