@@ -346,6 +346,13 @@ async fn what_is_changed_in_the_database_is_found_where_it_is() {
         let expected = (!sql.contains("SET size")).then_some(expected);
         tampered(&of_tenant(sql, id), expected).await;
     }
+    // An event that nobody has appended: the trigger holds back changes only.
+    let invented = format!(
+        "INSERT INTO events SELECT tenant_id, {last} + 1, gen_random_uuid(), 1, recorded_at, stream_kind, event_type,
+                event_version, payload, metadata, leaf_hash
+         FROM events WHERE tenant_id = '{id}' AND position = {last}"
+    );
+    tampered(&invented, Some(at(last + 1, Fault::BeyondHead))).await;
     // A payload and its leaf hash, as an attacker would who knows the format.
     let rehash = async |position: u64| {
         let mut tx = infrastructure::tenant_tx::TenantTx::begin(&app.annals.database, tenant).await.unwrap();

@@ -75,6 +75,8 @@ pub enum Fault {
     Signed,
     /// The notary has signed it, but its copy of the leaf hash is gone.
     Unrecorded,
+    /// It is behind the journal's end: no append has put it there, or the end was moved.
+    BeyondHead,
     /// It was recorded earlier than the event before it.
     TimeTurnedBack,
     /// Its place in its stream is not the next one.
@@ -146,6 +148,7 @@ impl fmt::Display for Fault {
             Self::Unrecorded => {
                 formatter.write_str("the notary's copy of the leaf hash that it has signed is gone")
             }
+            Self::BeyondHead => formatter.write_str("the event is behind the journal's end"),
             Self::TimeTurnedBack => {
                 formatter.write_str("the event was recorded before the one that precedes it")
             }

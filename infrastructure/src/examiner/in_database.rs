@@ -67,12 +67,33 @@ pub async fn examine_database(
     let mut walk = Walk { database, key, since, tree, head, examiner: Examiner::new(tenant), tenant };
     let walked = loop {
         match walk.page().await? {
-            Ok(0) => break walk.end(),
+            Ok(0) => {
+                break match (walk.end(), beyond_head(database, tenant).await?) {
+                    (Ok(()), Some(position)) => Err(Finding::at(position, Fault::BeyondHead).into()),
+                    (ended, _) => ended,
+                };
+            }
             Ok(events) => progress(events),
             Err(broken) => break Err(broken),
         }
     };
     walk.examiner.conclude(walked).map_err(Error::internal)
+}
+
+/// The first event behind the journal's end, where no append puts one.
+async fn beyond_head(database: &Database, tenant: TenantId) -> Result<Option<u64>, Error> {
+    let mut tx = TenantTx::begin(database, tenant).await?;
+    // In one statement, because the journal may be growing.
+    let position = sqlx::query_scalar!(
+        "SELECT min(position) FROM events
+         WHERE tenant_id = $1
+           AND position > coalesce((SELECT position FROM journal_heads WHERE tenant_id = $1), 0)",
+        tenant.uuid()
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(database_error)?;
+    Ok(position.map(|position| position as u64))
 }
 
 struct Walk<'w> {

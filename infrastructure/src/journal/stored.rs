@@ -66,8 +66,8 @@ pub async fn page(
 ) -> Result<(Vec<StoredEvent>, u64), Error> {
     ctx.require(Permission::AuditRead)?;
     let mut tx = TenantTx::begin(database, ctx.tenant).await?;
-    let events = read_stored(&mut tx, after, u64::MAX, limit).await?;
     let head = super::head(&mut tx).await?;
+    let events = read_stored(&mut tx, after, head, limit).await?;
     Ok((events, head))
 }
 
