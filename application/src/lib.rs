@@ -40,8 +40,5 @@ pub mod tracked_events;
 // What it brings along from another cqrs-es system.
 pub mod foreign_aggregates;
 
-// What an auditor reads.
-pub mod journals;
-
 // The platform.
 pub mod administration;

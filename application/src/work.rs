@@ -252,11 +252,6 @@ impl NewEvent {
 }
 
 impl Changes {
-    /// Whether a commit of this would change nothing.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && !self.needs_own_commit()
-    }
-
     /// Whether it can be refused by the database, as a claim can: then nothing else may be in its commit.
     pub fn needs_own_commit(&self) -> bool {
         let keeps = self.claims.is_empty() && self.releases.is_empty() && self.secrets.is_empty();

@@ -16,32 +16,26 @@ const BATCH: usize = 1_000;
 
 /// The answer to a request that was carried out in the last 24 hours.
 pub async fn find(tx: &mut TenantTx, identity: &Identity) -> Result<Option<KeptAnswer>, Error> {
-    let tenant = tx.tenant();
-    enter(tx, identity.scope).await.map_err(database_error)?;
-    let kept = sqlx::query!(
+    let query = sqlx::query!(
         "SELECT fingerprint, answer FROM kept_answers
          WHERE tenant_id = $1 AND request = $2 AND kept_at > now() - interval '24 hours'",
         identity.scope.uuid(),
         identity.request.as_slice()
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    enter(tx, tenant).await.map_err(database_error)?;
-    kept.map(|kept| {
-        let fingerprint = kept.fingerprint.try_into();
-        let fingerprint = fingerprint.map_err(|_| Error::internal("a fingerprint has 32 bytes"))?;
-        Ok(KeptAnswer { fingerprint, answer: kept.answer })
-    })
-    .transpose()
+    );
+    let kept = tx.within(identity.scope, async |connection| query.fetch_optional(connection).await).await;
+    kept.map_err(database_error)?
+        .map(|kept| {
+            let fingerprint = kept.fingerprint.try_into();
+            let fingerprint = fingerprint.map_err(|_| Error::internal("a fingerprint has 32 bytes"))?;
+            Ok(KeptAnswer { fingerprint, answer: kept.answer })
+        })
+        .transpose()
 }
 
 /// Keeps the answer to a request, in place of an expired one; tells whether it did. It does not if another transaction
 /// has kept one, which it waits for.
 pub async fn keep(tx: &mut TenantTx, identity: &Identity, answer: &[u8]) -> Result<bool, sqlx::Error> {
-    let tenant = tx.tenant();
-    enter(tx, identity.scope).await?;
-    let kept = sqlx::query!(
+    let query = sqlx::query!(
         "INSERT INTO kept_answers (tenant_id, request, fingerprint, answer, kept_at) VALUES ($1, $2, $3, $4, now())
          ON CONFLICT (tenant_id, request) DO UPDATE
          SET fingerprint = excluded.fingerprint, answer = excluded.answer, kept_at = excluded.kept_at
@@ -50,10 +44,8 @@ pub async fn keep(tx: &mut TenantTx, identity: &Identity, answer: &[u8]) -> Resu
         identity.request.as_slice(),
         identity.fingerprint.as_slice(),
         answer
-    )
-    .execute(&mut **tx)
-    .await?;
-    enter(tx, tenant).await?;
+    );
+    let kept = tx.within(identity.scope, async |connection| query.execute(connection).await).await?;
     Ok(kept.rows_affected() == 1)
 }
 
@@ -80,8 +72,4 @@ pub async fn sweep(database: &Database) -> Result<u64, Error> {
             return Ok(swept);
         }
     }
-}
-
-async fn enter(tx: &mut TenantTx, tenant: TenantId) -> Result<(), sqlx::Error> {
-    if tx.tenant() == tenant { Ok(()) } else { tx.switch(tenant).await }
 }

@@ -85,8 +85,25 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Continues the same transaction in another tenant's context; what was done stays part of it.
-    pub(crate) async fn switch(&mut self, tenant: TenantId) -> Result<(), sqlx::Error> {
+    /// Does something in another tenant's context, as part of the same transaction, and comes back. After a failure the
+    /// transaction is good for nothing but to be rolled back.
+    pub(crate) async fn within<T>(
+        &mut self,
+        tenant: TenantId,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let own = self.tenant;
+        if tenant != own {
+            self.switch(tenant).await?;
+        }
+        let done = work(&mut self.connection).await?;
+        if tenant != own {
+            self.switch(own).await?;
+        }
+        Ok(done)
+    }
+
+    async fn switch(&mut self, tenant: TenantId) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT set_config('app.tenant_id', $1, true)")
             .bind(tenant.uuid().to_string())
             .execute(&mut *self.connection)

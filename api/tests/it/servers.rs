@@ -1,12 +1,14 @@
 //! Two servers on one database, each with a memory of its own.
 
 use domain::ids::TenantId;
+use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::Connection;
 
 use crate::{
     actors::{PASSWORD, event},
     app::{Setup, TestApp},
+    client::Client,
 };
 
 /// How often each of the two has its turn.
@@ -72,4 +74,40 @@ async fn what_another_server_has_taken_in_is_a_duplicate_and_not_refused() {
         let answer = server.post("/v1/batch", batch(&["a", "b"])).await.ok();
         assert_eq!(answer.json["data"]["duplicates"], 2);
     }
+}
+
+/// A server lets in on what it remembers, and the commit checks it: what another server has taken away does not last
+/// until that memory fades.
+#[tokio::test]
+async fn what_one_server_takes_away_holds_at_once_at_the_other() {
+    let one = TestApp::spawn().await;
+    let owner = one.owner().await;
+    let (removed, signed_out) = (one.member_of(&owner, "admin").await, one.member_of(&owner, "admin").await);
+    let (revoked, rotated) = (owner.key().await, owner.key().await);
+    let other = TestApp::with(Setup { database_url: Some(one.database_url()), ..Setup::default() }).await;
+    let there = |client: &Client| client.at(other.anonymous.base());
+    let name = json!({"name": "Lab"});
+    let workspaces = owner.path("/workspaces");
+    let key_path = |id: &str| owner.project_path(&format!("/api-keys/{id}"));
+
+    // The other server has just let all of them in.
+    for member in [&removed, &signed_out] {
+        there(member).post(&workspaces, name.clone()).await.ok();
+    }
+    for (key, message) in [(&revoked, "a"), (&rotated, "b")] {
+        there(key).post("/v1/track", event(message)).await.ok();
+    }
+    owner.delete(&owner.path(&format!("/members/{}", removed.id))).await.expect(StatusCode::NO_CONTENT);
+    there(&removed).post(&workspaces, name.clone()).await.problem(404, "not_found");
+    signed_out.act("/v1/auth/logout").await.expect(StatusCode::NO_CONTENT);
+    there(&signed_out).post(&workspaces, name.clone()).await.problem(401, "session_ended");
+    owner.delete(&key_path(&revoked.id)).await.expect(StatusCode::NO_CONTENT);
+    there(&revoked).post("/v1/track", event("c")).await.problem(401, "invalid_api_key");
+    owner.act(&format!("{}/rotate", key_path(&rotated.id))).await.ok();
+    there(&rotated).post("/v1/track", event("d")).await.problem(401, "invalid_api_key");
+
+    there(&owner).post(&workspaces, name.clone()).await.ok();
+    let freeze = format!("/v1/admin/tenants/{}/freeze", owner.tenant);
+    one.administrator().await.post(&freeze, json!({"reason": "unpaid"})).await.ok();
+    there(&owner).post(&workspaces, name).await.problem(423, "tenant_frozen");
 }

@@ -6,18 +6,17 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
 };
 
 use application::recording::Recording;
 use chrono::{DateTime, Utc};
 use domain::{ctx::Witness, ids::TenantId};
-use sqlx::{PgConnection, Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::{runtime::Handle, sync::oneshot};
 use uuid::Uuid;
 
-use super::Head;
-use crate::database::Database;
+use super::{Head, connections::Connections};
+use crate::database::{Database, is_away};
 
 /// How many calls with small appends are under way at once.
 const CALLS: usize = 1;
@@ -25,8 +24,6 @@ const CALLS: usize = 1;
 const TENANTS: usize = 64;
 /// How many events an append may have to share a call.
 const SMALL: u64 = 64;
-/// How long a connection is kept from the pool for the next call.
-const KEPT: Duration = Duration::from_secs(1);
 
 /// What a tenant's writer wants appended.
 pub(super) struct Append {
@@ -58,10 +55,9 @@ pub(super) enum Appended {
 
 /// The desk where appends are handed in.
 pub(super) struct Appender {
-    database: Database,
     runtime: Handle,
     queue: Mutex<Queue>,
-    connections: Arc<Connections>,
+    connections: Connections,
 }
 
 #[derive(Default)]
@@ -77,14 +73,9 @@ struct Waiting {
 
 impl Appender {
     pub(super) fn new(database: Database) -> Arc<Self> {
-        let (runtime, connections) = (Handle::current(), Arc::new(Connections::default()));
-        // A pool that closes waits for its connections.
-        let (closing, kept) = (database.pool().close_event(), Arc::clone(&connections));
-        runtime.spawn(async move {
-            closing.await;
-            kept.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        });
-        Arc::new(Self { database, runtime, queue: Mutex::default(), connections })
+        let runtime = Handle::current();
+        let connections = Connections::new(database, CALLS, &runtime);
+        Arc::new(Self { runtime, queue: Mutex::default(), connections })
     }
 
     /// Appends, and tells what became of it. It happens also if nobody waits for the answer.
@@ -143,23 +134,27 @@ impl Appender {
         }
     }
 
-    /// One call; fails only if it is certain that nothing was committed because of what one of the appends holds.
+    /// One call; fails only if it is certain that nothing was committed.
     async fn call(&self, appends: &[&Append]) -> Result<Vec<Appended>, Refused> {
         let failed = |error: sqlx::Error| {
             let error = Arc::new(error);
             Ok(appends.iter().map(|_| Appended::Failed(Arc::clone(&error))).collect())
         };
-        let mut connection = match self.connections.take(&self.database).await {
+        let mut connection = match self.connections.take().await {
             Ok(connection) => connection,
             Err(error) => return failed(error),
         };
         let called = append(&mut connection, appends).await;
         if matches!(called, Ok(_) | Err(sqlx::Error::Database(_))) {
-            self.connections.keep(connection, &self.database);
+            self.connections.keep(connection);
         }
         match called {
             Err(error) if is_repeated(&error) => Err(Refused(Appended::Repeated)),
             Err(error) if gave_way(&error) => Err(Refused(Appended::Outrun)),
+            // A statement that fails is rolled back. Only of a server or a connection that goes away nobody knows.
+            Err(error @ sqlx::Error::Database(_)) if !is_away(&error) => {
+                Err(Refused(Appended::Failed(Arc::new(error))))
+            }
             Err(error) => failed(error),
             Ok(Call { changed, .. }) if !changed.is_empty() => {
                 Err(Refused(Appended::SessionsChanged(changed)))
@@ -181,29 +176,6 @@ impl Appender {
 
 /// One of the appends of a call was at fault, and this is what becomes of that one; nothing was committed.
 struct Refused(Appended);
-
-/// Connections that calls have used. The pool looks at each that it gets back, with a round trip that a call every
-/// millisecond can do without.
-#[derive(Default)]
-struct Connections(Mutex<Vec<(PoolConnection<Postgres>, Instant)>>);
-
-impl Connections {
-    async fn take(&self, database: &Database) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match kept {
-            Some((connection, since)) if since.elapsed() < KEPT => Ok(connection),
-            // Its server may have gone away meanwhile, which the pool finds out.
-            _ => database.pool().acquire().await,
-        }
-    }
-
-    fn keep(&self, connection: PoolConnection<Postgres>, database: &Database) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < CALLS && !database.pool().is_closed() {
-            kept.push((connection, Instant::now()));
-        }
-    }
-}
 
 impl Append {
     fn events(&self) -> u64 {

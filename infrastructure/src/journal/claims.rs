@@ -40,12 +40,8 @@ pub(super) enum Taken {
 /// Takes a value for a stream.
 pub(super) async fn take(tx: &mut TenantTx, vault: &Vault, claim: &Claim) -> Result<Taken, Error> {
     let value = stored(vault, Source::Connection(tx), claim.kind, &claim.value).await?;
-    let tenant = tx.tenant();
-    let scope = claim.kind.scope(tenant);
-    if scope != tenant {
-        tx.switch(scope).await.map_err(database_error)?;
-    }
-    let holder = sqlx::query_scalar!(
+    let scope = claim.kind.scope(tx.tenant());
+    let query = sqlx::query_scalar!(
         r#"WITH taken AS (
                INSERT INTO claims (tenant_id, kind, value, stream_id) VALUES ($1, $2, $3, $4)
                ON CONFLICT DO NOTHING RETURNING stream_id
@@ -57,40 +53,29 @@ pub(super) async fn take(tx: &mut TenantTx, vault: &Vault, claim: &Claim) -> Res
         claim.kind.as_str(),
         &*value,
         claim.holder
-    )
-    .fetch_optional(&mut **tx)
-    .await;
-    let holder = match holder {
-        Err(error) if gave_way(&error) => return Ok(Taken::GaveWay),
-        holder => holder.map_err(database_error)?,
-    };
-    if scope != tenant {
-        tx.switch(tenant).await.map_err(database_error)?;
+    );
+    match tx.within(scope, async |connection| query.fetch_optional(connection).await).await {
+        Ok(Some(holder)) if holder == claim.holder => Ok(Taken::Yes),
+        // No row at all: somebody else's claim was committed after this statement began.
+        Ok(_) => Ok(Taken::No),
+        Err(error) if gave_way(&error) => Ok(Taken::GaveWay),
+        Err(error) => Err(database_error(error)),
     }
-    // No row at all: somebody else's claim was committed after this statement began.
-    Ok(if holder == Some(claim.holder) { Taken::Yes } else { Taken::No })
 }
 
 /// Gives a value back, if the stream holds it.
 pub(super) async fn give_back(tx: &mut TenantTx, vault: &Vault, release: &Release) -> Result<(), Error> {
     let value = stored(vault, Source::Connection(tx), release.kind, &release.value).await?;
-    let tenant = tx.tenant();
-    let scope = release.kind.scope(tenant);
-    if scope != tenant {
-        tx.switch(scope).await.map_err(database_error)?;
-    }
-    sqlx::query!(
+    let scope = release.kind.scope(tx.tenant());
+    let query = sqlx::query!(
         "DELETE FROM claims WHERE tenant_id = $1 AND kind = $2 AND value = $3 AND stream_id = $4",
         scope.uuid(),
         release.kind.as_str(),
         &*value,
         release.holder
-    )
-    .execute(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    if scope != tenant {
-        tx.switch(tenant).await.map_err(database_error)?;
-    }
-    Ok(())
+    );
+    tx.within(scope, async |connection| query.execute(connection).await)
+        .await
+        .map(drop)
+        .map_err(database_error)
 }

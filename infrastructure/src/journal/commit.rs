@@ -180,9 +180,7 @@ async fn erase(tx: &mut TenantTx, vault: &Vault, erased: &Erased) -> Result<(), 
         Some(address) => Some(vault.addresses(Source::Connection(tx)).await?.id(address.as_str())),
         None => None,
     };
-    let tenant = tx.tenant();
-    tx.switch(TenantId::PLATFORM).await.map_err(database_error)?;
-    sqlx::query!(
+    let query = sqlx::query!(
         "WITH address AS (DELETE FROM subject_keys WHERE tenant_id = $1 AND subject_id = $3),
               secret AS (DELETE FROM secrets WHERE tenant_id = $1 AND stream_id = $2)
          INSERT INTO subject_keys (tenant_id, subject_id, key_id, wrapped_by, wrapped)
@@ -192,11 +190,11 @@ async fn erase(tx: &mut TenantTx, vault: &Vault, erased: &Erased) -> Result<(), 
         erased.user.uuid(),
         address,
         Uuid::now_v7()
-    )
-    .execute(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    tx.switch(tenant).await.map_err(database_error)
+    );
+    tx.within(TenantId::PLATFORM, async |connection| query.execute(connection).await)
+        .await
+        .map(drop)
+        .map_err(database_error)
 }
 
 /// Keeps snapshots. They are a shortcut, so they are written after the commit, and nobody misses one that is lost.

@@ -14,14 +14,17 @@ pub mod stored;
 // One tenant's writer.
 mod firsts;
 mod memory;
+mod queued;
 mod round;
 mod sealing;
+mod setback;
 mod writer;
 
 // All of them, and their way to the database.
 mod appender;
 mod claims;
 mod commit;
+mod connections;
 mod writers;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

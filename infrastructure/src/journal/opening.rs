@@ -33,14 +33,11 @@ pub(super) async fn open(
             let sealed = serde_json::from_str(snapshot.state.get()).map_err(Error::internal)?;
             found.push(Sealed::State(&mut snapshot.state, sealed));
         }
-        for event in history.events.iter_mut().filter(|event| event.payload.get().contains(SEALED)) {
-            let fields = serde_json::from_str(event.payload.get()).map_err(Error::internal)?;
-            found.push(Sealed::Payload(&mut event.payload, fields));
+        for event in &mut history.events {
+            found.extend(Sealed::payload(&mut event.payload)?);
         }
     }
-    let texts = found.iter_mut().flat_map(Sealed::texts).collect();
-    vault.open(source, tenant, texts).await?;
-    found.into_iter().try_for_each(Sealed::put_back)
+    open_all(vault, source, tenant, found).await
 }
 
 /// Opens the payloads of events of `tenant`, for an answer.
@@ -51,19 +48,33 @@ pub(super) async fn open_events(
     events: &mut [RecordedEvent],
 ) -> Result<(), Error> {
     let mut found = Vec::new();
-    for event in events.iter_mut().filter(|event| event.payload.get().contains(SEALED)) {
-        let fields = serde_json::from_str(event.payload.get()).map_err(Error::internal)?;
-        found.push(Sealed::Payload(&mut event.payload, fields));
+    for event in events {
+        found.extend(Sealed::payload(&mut event.payload)?);
     }
-    if found.is_empty() {
-        return Ok(());
-    }
+    open_all(vault, source, tenant, found).await
+}
+
+async fn open_all(
+    vault: &Vault,
+    source: Source<'_>,
+    tenant: TenantId,
+    mut found: Vec<Sealed<'_>>,
+) -> Result<(), Error> {
     let texts = found.iter_mut().flat_map(Sealed::texts).collect();
     vault.open(source, tenant, texts).await?;
     found.into_iter().try_for_each(Sealed::put_back)
 }
 
-impl Sealed<'_> {
+impl<'h> Sealed<'h> {
+    /// A payload, if something in it is sealed.
+    fn payload(payload: &'h mut Box<RawValue>) -> Result<Option<Self>, Error> {
+        if !payload.get().contains(SEALED) {
+            return Ok(None);
+        }
+        let fields = serde_json::from_str(payload.get()).map_err(Error::internal)?;
+        Ok(Some(Self::Payload(payload, fields)))
+    }
+
     fn texts(&mut self) -> Vec<&mut String> {
         match self {
             Self::State(_, text) => vec![text],

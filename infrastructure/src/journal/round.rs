@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use super::{
     Head,
+    queued::Queued,
     sealing::{self, Draft},
-    writer::Queued,
 };
 use crate::vault::{Source, Vault};
 

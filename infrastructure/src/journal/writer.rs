@@ -5,24 +5,15 @@
 //! believed it did. If it did not, because another process has written, the commands decide again behind a lock.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
-use application::{
-    error::Error,
-    journal::{Command, Committed, StreamRequest},
-    loaded::Loaded,
-    once::in_use,
-};
+use application::{error::Error, journal::StreamRequest, loaded::Loaded, once::in_use};
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::ids::TenantId;
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
-    time::timeout,
-};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use uuid::Uuid;
 
 use super::{
@@ -31,11 +22,13 @@ use super::{
     firsts::Firsts,
     load::{Loading, load},
     memory::Memory,
+    queued::{Queued, firsts, send_back, streams},
     round::{Others, Round, Start, Take},
+    setback::{Failure, Setback},
     writers::Writers,
 };
 use crate::{
-    database::{Database, database_error, is_away},
+    database::{Database, database_error},
     growth::Growth,
     kept_answers,
     tenant_tx::TenantTx,
@@ -64,14 +57,6 @@ pub(super) struct Desk {
     pub(super) runtime: Handle,
 }
 
-/// A command that waits.
-pub(super) struct Queued {
-    pub(super) command: Command,
-    pub(super) reply: oneshot::Sender<Result<Committed, Error>>,
-    /// Its place in the line, free when it has been told.
-    pub(super) _place: OwnedSemaphorePermit,
-}
-
 /// The writer of one tenant.
 pub(super) struct Writer {
     tenant: TenantId,
@@ -83,19 +68,6 @@ pub(super) struct Writer {
     shared_until: Option<Instant>,
     /// Until when senders must be expected to repeat themselves.
     suspicious_until: Option<Instant>,
-}
-
-/// Why commands must decide again.
-enum Setback {
-    /// Another process has written, or a stream existed that was to be begun.
-    Outrun,
-    /// The database failed; it may have committed or not.
-    Failed {
-        /// How.
-        failure: Failure,
-        /// How many of the commands, from the first one on, it concerns.
-        tried: usize,
-    },
 }
 
 impl Writer {
@@ -370,73 +342,4 @@ impl Writer {
 struct Known {
     start: Start,
     missing: Vec<StreamRequest>,
-}
-
-impl Queued {
-    /// Whether it keeps its answer, which may be refused, and then nothing else may fall with it.
-    pub(super) fn is_alone(&self) -> bool {
-        self.command.once.is_some()
-    }
-
-    /// Tells what the command came to. Who has gone away does not need to know.
-    pub(super) fn reply(self, committed: Result<Committed, Error>) {
-        let _ = self.reply.send(committed);
-    }
-}
-
-/// A failure of the database that several commands are told of.
-struct Failure {
-    away: bool,
-    error: Arc<dyn std::error::Error + Send + Sync>,
-}
-
-impl Failure {
-    fn of_database(error: Arc<sqlx::Error>) -> Self {
-        Self { away: is_away(&error), error }
-    }
-
-    fn error(&self) -> Error {
-        let error = Box::new(Arc::clone(&self.error));
-        if self.away { Error::Unavailable(error) } else { Error::Internal(error) }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Unavailable(error) => Self { away: true, error: error.into() },
-            Error::Internal(error) => Self { away: false, error: error.into() },
-            other => Self { away: false, error: Arc::new(other) },
-        }
-    }
-}
-
-impl From<Error> for Setback {
-    /// Before anything was decided: it concerns all that wait.
-    fn from(error: Error) -> Self {
-        Self::Failed { failure: error.into(), tried: usize::MAX }
-    }
-}
-
-/// The commands' streams, each once.
-fn streams(waiting: &VecDeque<Queued>) -> Vec<&StreamRequest> {
-    let mut seen = HashSet::new();
-    let all = waiting.iter().flat_map(|queued| &queued.command.streams);
-    all.filter(|request| seen.insert(request.stream.id)).collect()
-}
-
-/// The streams that the commands may begin.
-fn firsts(waiting: &VecDeque<Queued>) -> Vec<Uuid> {
-    waiting.iter().flat_map(|queued| queued.command.firsts.iter().copied()).collect()
-}
-
-/// Sends commands back whose sessions have changed since they were let in.
-fn send_back(waiting: &mut VecDeque<Queued>, sessions: &[Uuid]) {
-    for queued in std::mem::take(waiting) {
-        let session = queued.command.ctx.witness.map(|witness| witness.session.uuid());
-        match session.is_some_and(|session| sessions.contains(&session)) {
-            true => queued.reply(Err(Error::SessionChanged)),
-            false => waiting.push_back(queued),
-        }
-    }
 }

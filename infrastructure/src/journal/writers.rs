@@ -11,7 +11,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     memory::{Budget, Memory},
-    writer::{Desk, Queued, Writer},
+    queued::Queued,
+    writer::{Desk, Writer},
 };
 
 /// How many commands of one tenant may wait; the next one is told to come back.
