@@ -6,10 +6,12 @@ use anyhow::ensure;
 use domain::ids::TenantId;
 
 use super::{
-    client::{Answer, request},
-    load::{Lane, run},
+    measure::{
+        client::{Answer, request},
+        load::{Lane, run},
+        stopwatch::Done,
+    },
     server::Server,
-    stopwatch::Done,
 };
 
 /// How many connections commands come over.

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
+use super::measure::{
     quantiles::Latencies,
     stopwatch::{Done, Stopwatch},
 };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::quantiles::Quantiles;
+use super::measure::quantiles::Quantiles;
 
 /// A figure, what it is compared with, and how far it is to come.
 #[derive(Clone, Debug, Serialize)]

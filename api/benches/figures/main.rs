@@ -6,15 +6,11 @@
 //! taken in one run mean something. Nothing here asserts a time; it fails when an answer is wrong.
 
 // What is measured with.
-mod client;
 mod database;
-mod event;
-mod load;
-mod procfs;
-mod quantiles;
+#[path = "../measure/mod.rs"]
+mod measure;
 mod server;
 mod size;
-mod stopwatch;
 mod usage;
 
 // What is measured.
@@ -36,7 +32,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
-use self::size::Size;
+use self::{measure::runner::Runner, size::Size};
 
 /// Measures Annals beside raw COPY and stock postgres-es, in about two minutes.
 #[derive(Parser)]
@@ -47,22 +43,15 @@ struct Args {
     /// Also write the figures to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What `cargo bench` says; without it nothing is measured.
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// What test runners ask before they run anything.
-    #[arg(long, hide = true)]
-    list: bool,
-    /// What `cargo bench` and test runners may add; there is one benchmark, so there is nothing to choose.
-    #[arg(hide = true)]
-    _filter: Vec<String>,
+    #[command(flatten)]
+    runner: Runner,
 }
 
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "this is a command line")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    if args.list || !args.bench {
+    if !args.runner.measures() {
         eprintln!("nothing is measured without --bench: cargo bench -p api --bench figures");
         return ExitCode::SUCCESS;
     }

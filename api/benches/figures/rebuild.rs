@@ -6,9 +6,11 @@ use anyhow::{bail, ensure};
 use domain::ids::TenantId;
 
 use super::{
-    quantiles::Latencies,
+    measure::{
+        quantiles::Latencies,
+        stopwatch::{Done, Stopwatch},
+    },
     server::Server,
-    stopwatch::{Done, Stopwatch},
 };
 
 /// How long a rebuild may take.

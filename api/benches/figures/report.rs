@@ -8,9 +8,7 @@ use serde_json::json;
 
 use super::{
     figure::{Figure, Goal},
-    procfs::Processor,
-    quantiles::Quantiles,
-    stopwatch::Done,
+    measure::{procfs::Processor, quantiles::Quantiles, stopwatch::Done},
 };
 
 /// All of a run.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, ensure};
 
 use super::{
-    client::{Connection, request},
+    measure::client::{Connection, request},
     server::Server,
 };
 

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::client::{Connection, request};
+use super::measure::client::{Connection, request};
 
 /// How long the server may take to be ready, PostgreSQL's first start included.
 const READY: Duration = Duration::from_secs(60);

@@ -19,8 +19,10 @@ use tokio::task::JoinSet;
 
 use super::{
     database::Postgres,
-    quantiles::Latencies,
-    stopwatch::{Done, Stopwatch},
+    measure::{
+        quantiles::Latencies,
+        stopwatch::{Done, Stopwatch},
+    },
 };
 
 /// How many tasks call it, each with a connection.

@@ -7,10 +7,12 @@ use domain::ids::TenantId;
 use serde_json::json;
 
 use super::{
-    client::{Connection, request},
-    quantiles::Latencies,
+    measure::{
+        client::{Connection, request},
+        quantiles::Latencies,
+        stopwatch::{Done, Stopwatch},
+    },
     server::Server,
-    stopwatch::{Done, Stopwatch},
 };
 
 /// Founds tenants one after the other, and waits for each until it can be read.

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use anyhow::ensure;
 
 use super::{
-    client::{Answer, Connection, request},
-    event::{BATCH, batch},
-    load::{Lane, run},
+    measure::{
+        client::{Answer, Connection, request},
+        event::{BATCH, batch},
+        load::{Lane, run},
+        stopwatch::Done,
+    },
     server::Server,
     size::Size,
-    stopwatch::Done,
 };
 
 /// Sends batches of new events over `connections` connections; `series` tells these events from all others.

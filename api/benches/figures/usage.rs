@@ -5,7 +5,7 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::{
-    client::{Connection, request},
+    measure::client::{Connection, request},
     server::Server,
 };
 

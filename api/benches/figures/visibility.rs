@@ -6,11 +6,13 @@ use anyhow::{Context, ensure};
 use domain::ids::TenantId;
 
 use super::{
-    client::{Connection, request},
     commands::command,
-    quantiles::Latencies,
+    measure::{
+        client::{Connection, request},
+        quantiles::Latencies,
+        stopwatch::{Done, Stopwatch},
+    },
     server::Server,
-    stopwatch::{Done, Stopwatch},
 };
 
 /// Between two probes, so that they are a small part of the load.

@@ -6,28 +6,13 @@
 //! setting of PostgreSQL to try. Read models are empty at first, so this is about the journal.
 #![allow(clippy::unwrap_used, reason = "cluster.rs is shared with a test")]
 
-// What is measured with; all of it is used by the other benchmark.
-#[allow(dead_code)]
-#[path = "../figures/client.rs"]
-mod client;
-#[allow(dead_code)]
+// What is measured with: this takes part of what there is.
+#[allow(dead_code, reason = "shared with a test, which uses all of it")]
 #[path = "../../tests/failures/cluster.rs"]
 mod cluster;
-#[allow(dead_code)]
-#[path = "../figures/event.rs"]
-mod event;
-#[allow(dead_code)]
-#[path = "../figures/load.rs"]
-mod load;
-#[allow(dead_code)]
-#[path = "../figures/procfs.rs"]
-mod procfs;
-#[allow(dead_code)]
-#[path = "../figures/quantiles.rs"]
-mod quantiles;
-#[allow(dead_code)]
-#[path = "../figures/stopwatch.rs"]
-mod stopwatch;
+#[allow(dead_code, reason = "shared with another benchmark, which uses all of it")]
+#[path = "../measure/mod.rs"]
+mod measure;
 
 // What is measured.
 mod fill;
@@ -44,6 +29,7 @@ use clap::Parser;
 
 use self::{
     fill::Extent,
+    measure::runner::Runner,
     report::Report,
     site::{Parked, Site},
 };
@@ -63,15 +49,8 @@ struct Args {
     /// How often each installation has its turn.
     #[arg(long, default_value_t = 3)]
     turns: usize,
-    /// What `cargo bench` says; without it nothing is measured.
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// What test runners ask before they run anything.
-    #[arg(long, hide = true)]
-    list: bool,
-    /// What `cargo bench` and test runners may add; there is one benchmark, so there is nothing to choose.
-    #[arg(hide = true)]
-    _filter: Vec<String>,
+    #[command(flatten)]
+    runner: Runner,
 }
 
 const SMALL: Extent = Extent { tenants: 10, events_per_tenant: 10_000 };
@@ -82,7 +61,7 @@ const QUICK: Extent = Extent { tenants: 1_000, events_per_tenant: 100 };
 #[expect(clippy::print_stderr, reason = "this is a command line")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    if args.list || !args.bench {
+    if !args.runner.measures() {
         eprintln!("nothing is measured without --bench: cargo bench -p api --bench growth");
         return ExitCode::SUCCESS;
     }

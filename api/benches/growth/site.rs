@@ -20,10 +20,12 @@ use sqlx::{Executor, PgConnection, Row};
 use uuid::Uuid;
 
 use super::{
-    client::{Connection, request},
     cluster::{Cluster, DATABASE},
     fill::{Extent, fill},
-    procfs::Memory,
+    measure::{
+        client::{Connection, request},
+        procfs::Memory,
+    },
 };
 
 /// Who owns all tenants.

@@ -6,10 +6,13 @@ use anyhow::ensure;
 use sqlx::{Executor, PgConnection};
 
 use super::{
-    client::{Answer, request},
-    event::{BATCH, batch},
-    load::{Lane, run},
-    quantiles::Quantiles,
+    measure::{
+        client::{Answer, request},
+        event::{BATCH, batch},
+        load::{Lane, run},
+        quantiles::Quantiles,
+        stopwatch::Done,
+    },
     site::Site,
 };
 
@@ -62,7 +65,7 @@ async fn measure(
     site: &Site,
     owner: &mut PgConnection,
     what: &'static str,
-    load: impl Future<Output = anyhow::Result<super::stopwatch::Done>>,
+    load: impl Future<Output = anyhow::Result<Done>>,
 ) -> anyhow::Result<Measured> {
     let before = written(owner).await?;
     let done = load.await?;
@@ -85,7 +88,7 @@ async fn written(owner: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
     Ok(sqlx::query_as(written).fetch_one(owner).await?)
 }
 
-async fn commands(site: &Site, bearer: &str, time: Duration) -> anyhow::Result<super::stopwatch::Done> {
+async fn commands(site: &Site, bearer: &str, time: Duration) -> anyhow::Result<Done> {
     let lane = |connection: usize| {
         let own: Vec<_> = site.tenants.iter().skip(connection).step_by(COMMANDING).copied().collect();
         let bearer = bearer.to_owned();
@@ -103,7 +106,7 @@ fn created(answer: &Answer<'_>) -> anyhow::Result<u64> {
     Ok(1)
 }
 
-async fn batches(site: &Site, series: &str, time: Duration) -> anyhow::Result<super::stopwatch::Done> {
+async fn batches(site: &Site, series: &str, time: Duration) -> anyhow::Result<Done> {
     let lane = |connection: usize| {
         let own: Vec<_> = site.keys.iter().skip(connection).step_by(TRACKING).cloned().collect();
         let series = format!("{series}-{connection}");

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use chrono::{SecondsFormat, TimeDelta, Utc};
 
 /// How many events a batch has.
-pub(super) const BATCH: usize = 500;
+pub(crate) const BATCH: usize = 500;
 
 const NAMES: [&str; 6] = [
     "Product Viewed",
@@ -17,7 +17,7 @@ const NAMES: [&str; 6] = [
 ];
 
 /// The body of one batch. Two with the same `series` and `number` hold the same messages.
-pub(super) fn batch(series: &str, number: usize) -> String {
+pub(crate) fn batch(series: &str, number: usize) -> String {
     let now = Utc::now();
     let mut body = String::with_capacity(BATCH * 640);
     body += r#"{"batch":["#;

@@ -6,22 +6,22 @@ use serde::{Serialize, Serializer};
 
 /// Latencies.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Latencies(Vec<Duration>);
+pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    pub(super) fn push(&mut self, latency: Duration) {
+    pub(crate) fn push(&mut self, latency: Duration) {
         self.0.push(latency);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn append(&mut self, mut other: Self) {
+    pub(crate) fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
-    pub(super) fn quantiles(mut self) -> Option<Quantiles> {
+    pub(crate) fn quantiles(mut self) -> Option<Quantiles> {
         self.0.sort_unstable();
         // The nearest rank: the smallest latency that this share of all does not exceed.
         let rank = |percent: usize| (self.0.len() * percent).div_ceil(100).checked_sub(1);
@@ -31,13 +31,13 @@ impl Latencies {
 
 /// What half of the latencies, and all but a hundredth, stay within.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Quantiles {
+pub(crate) struct Quantiles {
     /// The median.
     #[serde(rename = "p50_ms", serialize_with = "milliseconds")]
-    pub(super) p50: Duration,
+    pub(crate) p50: Duration,
     /// The 99th percentile.
     #[serde(rename = "p99_ms", serialize_with = "milliseconds")]
-    pub(super) p99: Duration,
+    pub(crate) p99: Duration,
 }
 
 fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,28 +7,28 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Memory of a process in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// Now.
-    pub(super) resident: u64,
+    pub(crate) resident: u64,
     /// At its highest.
-    pub(super) peak: u64,
+    pub(crate) peak: u64,
 }
 
 /// Processor time used so far, in seconds.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-pub(super) struct Processor {
+pub(crate) struct Processor {
     /// By this process: the load generator, or a peer that runs in it.
-    pub(super) load: f64,
+    pub(crate) load: f64,
     /// By the server, and by other commands of its binary.
-    pub(super) server: f64,
+    pub(crate) server: f64,
     /// By PostgreSQL.
-    pub(super) postgres: f64,
+    pub(crate) postgres: f64,
     /// By everything else on the machine, the kernel's own threads included: what disturbs the figures.
-    pub(super) others: f64,
+    pub(crate) others: f64,
 }
 
 impl Memory {
-    pub(super) fn of(process: u32) -> Option<Self> {
+    pub(crate) fn of(process: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
         let bytes = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -40,7 +40,7 @@ impl Memory {
 
 impl Processor {
     /// What has been used so far. This process's children are the server's binary, their descendants are PostgreSQL.
-    pub(super) fn used() -> Self {
+    pub(crate) fn used() -> Self {
         let (all, own) = (times(), std::process::id());
         // How far below this process: 0 is itself.
         let depth = |mut process: u32| {
@@ -66,7 +66,7 @@ impl Processor {
     }
 
     /// The cores in use on average since `before`.
-    pub(super) fn cores_since(self, before: Self, seconds: f64) -> Self {
+    pub(crate) fn cores_since(self, before: Self, seconds: f64) -> Self {
         Self {
             load: (self.load - before.load) / seconds,
             server: (self.server - before.server) / seconds,

@@ -14,19 +14,19 @@ use tokio::{
 };
 
 /// A keep-alive connection to the server.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 /// An answer; its body is the connection's until the next request.
-pub(super) struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     /// The status code.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// `Annals-Position`.
-    pub(super) position: Option<u64>,
+    pub(crate) position: Option<u64>,
     /// The body.
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
 }
 
 /// What an answer's head says.
@@ -38,7 +38,7 @@ struct Head {
 }
 
 /// A whole request; `authorization` is the header's value, empty for none.
-pub(super) fn request(method: &str, path: &str, authorization: &str, body: &str) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, authorization: &str, body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: annals\r\n");
     if !authorization.is_empty() {
         text += &format!("authorization: {authorization}\r\n");
@@ -52,14 +52,14 @@ pub(super) fn request(method: &str, path: &str, authorization: &str, body: &str)
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(16 * 1024) })
     }
 
     /// Sends a request and waits for its answer, whatever its status.
-    pub(super) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
+    pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.received.clear();
         let (head, start) = loop {
@@ -105,7 +105,7 @@ impl Head {
 
 impl Answer<'_> {
     /// Fails unless the status is a success.
-    pub(super) fn succeeded(self) -> anyhow::Result<Self> {
+    pub(crate) fn succeeded(self) -> anyhow::Result<Self> {
         let Self { status, body, .. } = &self;
         ensure!(
             (200..300).contains(status),
@@ -116,12 +116,12 @@ impl Answer<'_> {
     }
 
     /// The body as JSON.
-    pub(super) fn json(&self) -> anyhow::Result<Value> {
+    pub(crate) fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_slice(self.body).with_context(|| String::from_utf8_lossy(self.body).into_owned())
     }
 
     /// The position that a write has reached.
-    pub(super) fn position(&self) -> anyhow::Result<u64> {
+    pub(crate) fn position(&self) -> anyhow::Result<u64> {
         self.position.context("an answer without Annals-Position")
     }
 }

@@ -15,16 +15,16 @@ use super::{
 };
 
 /// What one connection sends.
-pub(super) struct Lane<R> {
+pub(crate) struct Lane<R> {
     /// Its requests.
-    pub(super) requests: R,
+    pub(crate) requests: R,
     /// How long after one request began the next one may; nothing for as soon as it is answered.
-    pub(super) pace: Option<Duration>,
+    pub(crate) pace: Option<Duration>,
 }
 
 /// Sends each lane's requests over a connection of its own, to the servers in turn, until they or the time have run
 /// out. `count` looks at each answer; its failure ends the run.
-pub(super) async fn run<R, B>(
+pub(crate) async fn run<R, B>(
     servers: &[SocketAddr],
     lanes: Vec<Lane<R>>,
     time: Duration,

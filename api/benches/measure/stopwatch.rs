@@ -5,34 +5,34 @@ use std::time::{Duration, Instant};
 use super::{procfs::Processor, quantiles::Latencies};
 
 /// A running stopwatch.
-pub(super) struct Stopwatch {
+pub(crate) struct Stopwatch {
     start: Instant,
     used: Processor,
 }
 
 /// What was done while a stopwatch ran.
 #[derive(Clone, Debug)]
-pub(super) struct Done {
+pub(crate) struct Done {
     /// How many of what is counted.
-    pub(super) count: u64,
+    pub(crate) count: u64,
     /// From the first to the last of them.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Of single requests, transactions or commands.
-    pub(super) latencies: Latencies,
+    pub(crate) latencies: Latencies,
     /// Cores that were in use on average.
-    pub(super) cores: Processor,
+    pub(crate) cores: Processor,
 }
 
 impl Stopwatch {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { used: Processor::used(), start: Instant::now() }
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    pub(super) fn stop(self, count: u64, latencies: Latencies) -> Done {
+    pub(crate) fn stop(self, count: u64, latencies: Latencies) -> Done {
         let elapsed = self.start.elapsed();
         let cores = Processor::used().cores_since(self.used, elapsed.as_secs_f64());
         Done { count, elapsed, latencies, cores }
@@ -41,7 +41,7 @@ impl Stopwatch {
 
 impl Done {
     /// Per second.
-    pub(super) fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.count as f64 / self.elapsed.as_secs_f64()
     }
 }
