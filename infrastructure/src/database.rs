@@ -27,7 +27,8 @@ const STATEMENTS: usize = 512;
 /// How long a connection that nobody uses is trusted to work.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// The database. Tenants' rows are reached through [`crate::tenant_tx::TenantTx`] only.
+/// The database. Tenants' rows are reached through [`crate::tenant_tx::TenantTx`], or for projecting through
+/// [`crate::projecting_tx::ProjectingTx`], and not otherwise.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
@@ -98,7 +99,8 @@ impl Database {
         let mut connection = self.pool.acquire().await.map_err(database_error)?;
         // As a simple query: in the extended protocol even a statement on its own is younger than its transaction.
         let carries = sqlx::raw_sql(
-            "SELECT now() <> statement_timestamp() OR coalesce(current_setting('app.tenant_id', true), '') <> ''",
+            "SELECT now() <> statement_timestamp() OR coalesce(current_setting('app.tenant_id', true), '') <> ''
+                 OR coalesce(current_setting('app.projecting', true), '') <> ''",
         );
         let row = carries.fetch_one(&mut *connection).await.map_err(database_error)?;
         sqlx::Row::try_get(&row, 0).map_err(database_error)

@@ -8,7 +8,9 @@ pub mod growth_channel;
 pub mod jobs;
 pub mod journal;
 pub mod kept_answers;
+pub mod projecting_tx;
 pub mod tenant_tx;
+mod transaction;
 
 // Proofs that a journal is what it was.
 pub mod examiner;

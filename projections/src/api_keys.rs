@@ -18,7 +18,7 @@ use sqlx::types::Json;
 use crate::{
     checkpoint,
     entity_table::entity_table,
-    fold::{Fold, FoldError, Table},
+    fold::{Fold, FoldError, row},
     page::{Page, PageRequest},
     projects::{self, Projects},
 };
@@ -153,8 +153,7 @@ pub async fn get(
 ) -> Result<(ApiKeyRow, u64), Error> {
     ctx.require(Permission::ApiKeysManage)?;
     let (mut tx, position) = checkpoint::begin_at(database, ctx.tenant, ApiKeys::NAME, min_position).await?;
-    let rows = ApiKeys::load(&mut tx, &[id]).await?;
-    let row = rows.into_iter().map(|(_, row)| row).find(|row| row.project_id == project);
+    let row = row::<ApiKeys>(&mut tx, id).await?.filter(|row| row.project_id == project);
     Ok((row.ok_or_else(Error::not_found)?, position))
 }
 

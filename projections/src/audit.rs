@@ -15,14 +15,15 @@ use domain::{
 };
 use infrastructure::{
     database::{Database, database_error},
+    projecting_tx::ProjectingTx,
     tenant_tx::TenantTx,
 };
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 
 pub use self::entry::{AuditActor, AuditContext, AuditRow, AuditTarget};
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records},
+    fold::{Fold, FoldError, Table, TenantKey, records, tenants},
     page::{Page, PageRequest},
     personal,
 };
@@ -63,12 +64,15 @@ impl Fold for Audit {
 
 #[async_trait]
 impl Table for Audit {
-    async fn load(_tx: &mut TenantTx, _keys: &[u64]) -> Result<Vec<(u64, AuditRow)>, Error> {
+    async fn load(
+        _connection: &mut PgConnection,
+        _keys: &[TenantKey<u64>],
+    ) -> Result<Vec<(TenantKey<u64>, AuditRow)>, Error> {
         Ok(Vec::new())
     }
 
-    async fn save(tx: &mut TenantTx, rows: &[(u64, AuditRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
+    async fn save(tx: &mut ProjectingTx, rows: &[(TenantKey<u64>, AuditRow)]) -> Result<(), Error> {
+        let records = records(rows)?;
         sqlx::query!(
             "WITH entry AS (
                  INSERT INTO audit (tenant_id, position, id, action, occurred_at, actor, targets, context, outcome,
@@ -89,12 +93,16 @@ impl Table for Audit {
         .map_err(database_error)
     }
 
-    async fn delete(tx: &mut TenantTx, keys: &[u64]) -> Result<(), Error> {
-        let positions: Vec<i64> = keys.iter().map(|position| *position as i64).collect();
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<u64>]) -> Result<(), Error> {
+        let positions: Vec<i64> = keys.iter().map(|(_, position)| *position as i64).collect();
         sqlx::query!(
-            "WITH entry AS (DELETE FROM audit WHERE tenant_id = $1 AND position = ANY($2))
-             DELETE FROM audit_targets WHERE tenant_id = $1 AND position = ANY($2)",
-            tx.tenant().uuid(),
+            "WITH gone AS (
+                 SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS gone (tenant_id, position)
+             ), entry AS (
+                 DELETE FROM audit WHERE (tenant_id, position) IN (SELECT tenant_id, position FROM gone)
+             )
+             DELETE FROM audit_targets WHERE (tenant_id, position) IN (SELECT tenant_id, position FROM gone)",
+            &tenants(keys),
             &positions
         )
         .execute(&mut **tx)
@@ -103,10 +111,10 @@ impl Table for Audit {
         .map_err(database_error)
     }
 
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
         sqlx::query!(
             "WITH entry AS (DELETE FROM audit WHERE tenant_id = $1) DELETE FROM audit_targets WHERE tenant_id = $1",
-            tx.tenant().uuid()
+            tenant.uuid()
         )
         .execute(&mut **tx)
         .await

@@ -4,18 +4,19 @@ use application::error::Error;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
-    ctx::Ctx, meters::MeterEvent, permission::Permission, plan::Period, recorded_event::RecordedEvent,
+    ctx::Ctx, ids::TenantId, meters::MeterEvent, permission::Permission, plan::Period,
+    recorded_event::RecordedEvent,
 };
 use infrastructure::{
     database::{Database, database_error},
-    tenant_tx::TenantTx,
+    projecting_tx::ProjectingTx,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, at_most_bigint, records},
+    fold::{Fold, FoldError, Table, TenantKey, at_most_bigint, records, row, tenants},
     subscriptions::{self, SubscriptionRow, Subscriptions},
 };
 
@@ -96,23 +97,31 @@ fn counted(event: &RecordedEvent) -> Result<BillingRow, FoldError> {
 #[async_trait]
 impl Table for Billing {
     async fn load(
-        tx: &mut TenantTx,
-        keys: &[DateTime<Utc>],
-    ) -> Result<Vec<(DateTime<Utc>, BillingRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(period) AS "row!: Json<BillingRow>"
-               FROM billing AS period WHERE tenant_id = $1 AND period_start = ANY($2)"#,
-            tx.tenant().uuid(),
-            keys
+        connection: &mut PgConnection,
+        keys: &[TenantKey<DateTime<Utc>>],
+    ) -> Result<Vec<(TenantKey<DateTime<Utc>>, BillingRow)>, Error> {
+        let starts: Vec<DateTime<Utc>> = keys.iter().map(|(_, start)| *start).collect();
+        let rows = sqlx::query!(
+            r#"SELECT wanted.tenant_id AS "tenant_id!", to_jsonb(period) AS "row!: Json<BillingRow>"
+               FROM unnest($1::uuid[], $2::timestamptz[]) AS wanted (tenant_id, period_start)
+               CROSS JOIN LATERAL (
+                   SELECT * FROM billing
+                   WHERE tenant_id = wanted.tenant_id AND period_start = wanted.period_start OFFSET 0
+               ) AS period"#,
+            &tenants(keys),
+            &starts
         )
-        .fetch_all(&mut **tx)
+        .fetch_all(connection)
         .await
         .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| (row.period_start, row)).collect())
+        Ok(rows.into_iter().map(|row| ((row.tenant_id.into(), row.row.period_start), row.row.0)).collect())
     }
 
-    async fn save(tx: &mut TenantTx, rows: &[(DateTime<Utc>, BillingRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
+    async fn save(
+        tx: &mut ProjectingTx,
+        rows: &[(TenantKey<DateTime<Utc>>, BillingRow)],
+    ) -> Result<(), Error> {
+        let records = records(rows)?;
         sqlx::query!(
             "INSERT INTO billing SELECT * FROM jsonb_populate_recordset(NULL::billing, $1)
              ON CONFLICT (tenant_id, period_start) DO UPDATE
@@ -125,11 +134,14 @@ impl Table for Billing {
         .map_err(database_error)
     }
 
-    async fn delete(tx: &mut TenantTx, keys: &[DateTime<Utc>]) -> Result<(), Error> {
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<DateTime<Utc>>]) -> Result<(), Error> {
+        let starts: Vec<DateTime<Utc>> = keys.iter().map(|(_, start)| *start).collect();
         sqlx::query!(
-            "DELETE FROM billing WHERE tenant_id = $1 AND period_start = ANY($2)",
-            tx.tenant().uuid(),
-            keys
+            "DELETE FROM billing WHERE (tenant_id, period_start) IN (
+                 SELECT * FROM unnest($1::uuid[], $2::timestamptz[])
+             )",
+            &tenants(keys),
+            &starts
         )
         .execute(&mut **tx)
         .await
@@ -137,8 +149,8 @@ impl Table for Billing {
         .map_err(database_error)
     }
 
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM billing WHERE tenant_id = $1", tx.tenant().uuid())
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM billing WHERE tenant_id = $1", tenant.uuid())
             .execute(&mut **tx)
             .await
             .map(|_| ())
@@ -158,8 +170,7 @@ pub async fn current(
         checkpoint::begin_at_all(database, ctx.tenant, &projections, min_position).await?;
     let subscription = subscriptions::of_tenant(&mut tx).await?;
     let period = Period::containing(subscription.started_at, ctx.now);
-    let counted = Billing::load(&mut tx, &[period.start]).await?;
-    let counted = counted.into_iter().next().map(|(_, row)| row);
+    let counted = row::<Billing>(&mut tx, period.start).await?;
     Ok((usage_of(&subscription, period, counted), position))
 }
 

@@ -6,31 +6,41 @@ macro_rules! entity_table {
         #[async_trait::async_trait]
         impl $crate::fold::Table for $projection {
             async fn load(
-                tx: &mut infrastructure::tenant_tx::TenantTx,
-                keys: &[<Self as $crate::fold::Fold>::Key],
+                connection: &mut sqlx::PgConnection,
+                keys: &[$crate::fold::TenantKey<<Self as $crate::fold::Fold>::Key>],
             ) -> Result<
-                Vec<(<Self as $crate::fold::Fold>::Key, <Self as $crate::fold::Fold>::Row)>,
+                Vec<(
+                    $crate::fold::TenantKey<<Self as $crate::fold::Fold>::Key>,
+                    <Self as $crate::fold::Fold>::Row,
+                )>,
                 application::error::Error,
             > {
                 type Row = <$projection as $crate::fold::Fold>::Row;
-                let rows = sqlx::query_scalar!(
-                    "SELECT to_jsonb(entity) AS \"row!: sqlx::types::Json<Row>\" FROM "
+                let rows = sqlx::query!(
+                    "SELECT wanted.tenant_id AS \"tenant_id!\", to_jsonb(entity) AS \"row!: sqlx::types::Json<Row>\"
+                     FROM unnest($1::uuid[], $2::text[]) AS wanted (tenant_id, id)
+                     CROSS JOIN LATERAL (
+                         SELECT * FROM "
                         + $table
-                        + " AS entity WHERE tenant_id = $1 AND id = ANY($2)",
-                    tx.tenant().uuid(),
-                    &$crate::fold::texts(keys)
+                        + " WHERE tenant_id = wanted.tenant_id AND id = wanted.id OFFSET 0
+                     ) AS entity",
+                    &$crate::fold::tenants(keys),
+                    &$crate::fold::ids(keys)
                 )
-                .fetch_all(&mut **tx)
+                .fetch_all(connection)
                 .await
                 .map_err(infrastructure::database::database_error)?;
-                Ok(rows.into_iter().map(|row| (row.0.id, row.0)).collect())
+                Ok(rows.into_iter().map(|row| ((row.tenant_id.into(), row.row.0.id), row.row.0)).collect())
             }
 
             async fn save(
-                tx: &mut infrastructure::tenant_tx::TenantTx,
-                rows: &[(<Self as $crate::fold::Fold>::Key, <Self as $crate::fold::Fold>::Row)],
+                tx: &mut infrastructure::projecting_tx::ProjectingTx,
+                rows: &[(
+                    $crate::fold::TenantKey<<Self as $crate::fold::Fold>::Key>,
+                    <Self as $crate::fold::Fold>::Row,
+                )],
             ) -> Result<(), application::error::Error> {
-                let records = $crate::fold::records(tx.tenant(), rows)?;
+                let records = $crate::fold::records(rows)?;
                 sqlx::query!(
                     "INSERT INTO "
                         + $table
@@ -47,13 +57,16 @@ macro_rules! entity_table {
             }
 
             async fn delete(
-                tx: &mut infrastructure::tenant_tx::TenantTx,
-                keys: &[<Self as $crate::fold::Fold>::Key],
+                tx: &mut infrastructure::projecting_tx::ProjectingTx,
+                keys: &[$crate::fold::TenantKey<<Self as $crate::fold::Fold>::Key>],
             ) -> Result<(), application::error::Error> {
                 sqlx::query!(
-                    "DELETE FROM " + $table + " WHERE tenant_id = $1 AND id = ANY($2)",
-                    tx.tenant().uuid(),
-                    &$crate::fold::texts(keys)
+                    "DELETE FROM "
+                        + $table
+                        + " AS entity USING unnest($1::uuid[], $2::text[]) AS gone (tenant_id, id)
+                     WHERE entity.tenant_id = gone.tenant_id AND entity.id = gone.id",
+                    &$crate::fold::tenants(keys),
+                    &$crate::fold::ids(keys)
                 )
                 .execute(&mut **tx)
                 .await
@@ -62,9 +75,10 @@ macro_rules! entity_table {
             }
 
             async fn clear(
-                tx: &mut infrastructure::tenant_tx::TenantTx,
+                tx: &mut infrastructure::projecting_tx::ProjectingTx,
+                tenant: domain::ids::TenantId,
             ) -> Result<(), application::error::Error> {
-                sqlx::query!("DELETE FROM " + $table + " WHERE tenant_id = $1", tx.tenant().uuid())
+                sqlx::query!("DELETE FROM " + $table + " WHERE tenant_id = $1", tenant.uuid())
                     .execute(&mut **tx)
                     .await
                     .map(|_| ())

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use application::error::Error;
 use async_trait::async_trait;
 use domain::{aggregate::DecodeError, ids::TenantId, recorded_event::RecordedEvent};
-use infrastructure::tenant_tx::TenantTx;
+use infrastructure::{projecting_tx::ProjectingTx, tenant_tx::TenantTx};
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// A pure function from recorded events to keyed rows of one tenant.
@@ -49,34 +50,54 @@ impl FoldError {
     }
 }
 
-/// The table that a fold's rows are kept in. Every statement is for all rows of a batch at once.
+/// A row's key among those of all tenants.
+pub type TenantKey<K> = (TenantId, K);
+
+/// The table that a fold's rows are kept in. Every statement is for all rows of a batch at once, whatever tenants they are
+/// of.
 #[async_trait]
 pub trait Table: Fold {
-    /// The rows of these keys that exist. A fold that meets each key once may return none.
-    async fn load(tx: &mut TenantTx, keys: &[Self::Key]) -> Result<Vec<(Self::Key, Self::Row)>, Error>;
+    /// The rows of these keys that exist, of tenants that the transaction is for. A fold that meets each key once may
+    /// return none.
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[TenantKey<Self::Key>],
+    ) -> Result<Vec<(TenantKey<Self::Key>, Self::Row)>, Error>;
 
     /// Writes rows, in place of those that have their keys.
-    async fn save(tx: &mut TenantTx, rows: &[(Self::Key, Self::Row)]) -> Result<(), Error>;
+    async fn save(tx: &mut ProjectingTx, rows: &[(TenantKey<Self::Key>, Self::Row)]) -> Result<(), Error>;
 
     /// Deletes the rows of these keys.
-    async fn delete(tx: &mut TenantTx, keys: &[Self::Key]) -> Result<(), Error>;
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<Self::Key>]) -> Result<(), Error>;
 
-    /// Deletes all rows of the transaction's tenant.
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error>;
+    /// Deletes all rows of a tenant.
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error>;
+}
+
+/// A row of the transaction's tenant.
+pub(crate) async fn row<F: Table>(tx: &mut TenantTx, key: F::Key) -> Result<Option<F::Row>, Error> {
+    let key = (tx.tenant(), key);
+    Ok(F::load(tx, &[key]).await?.pop().map(|(_, row)| row))
 }
 
 /// Rows as the argument of `jsonb_populate_recordset`: their fields are the table's columns.
-pub(crate) fn records<K, R: Serialize>(tenant: TenantId, rows: &[(K, R)]) -> Result<Value, Error> {
+pub(crate) fn records<K, R: Serialize>(rows: &[(TenantKey<K>, R)]) -> Result<Value, Error> {
     #[derive(Serialize)]
     struct Record<'a, R> {
         tenant_id: Uuid,
         #[serde(flatten)]
         row: &'a R,
     }
-    let records: Vec<_> = rows.iter().map(|(_, row)| Record { tenant_id: tenant.uuid(), row }).collect();
+    let records: Vec<_> =
+        rows.iter().map(|((tenant, _), row)| Record { tenant_id: tenant.uuid(), row }).collect();
     let mut records = serde_json::to_value(records).map_err(Error::internal)?;
     replace_nul(&mut records);
     Ok(records)
+}
+
+/// The tenants of keys, as a column.
+pub(crate) fn tenants<'a, K: 'a>(keys: impl IntoIterator<Item = &'a TenantKey<K>>) -> Vec<Uuid> {
+    keys.into_iter().map(|(tenant, _)| tenant.uuid()).collect()
 }
 
 /// The journal's `json` can hold a NUL character, a read model's `text` and `jsonb` can't.
@@ -94,9 +115,9 @@ pub(crate) fn at_most_bigint(number: u64) -> u64 {
     number.min(i64::MAX as u64)
 }
 
-/// Ids as the read models keep them.
-pub(crate) fn texts(ids: &[impl ToString]) -> Vec<String> {
-    ids.iter().map(ToString::to_string).collect()
+/// The ids that are keys, as a column: as the read models keep them.
+pub(crate) fn ids<K: ToString>(keys: &[TenantKey<K>]) -> Vec<String> {
+    keys.iter().map(|(_, id)| id.to_string()).collect()
 }
 
 /// A projection as the projector sees it.
@@ -108,14 +129,14 @@ pub trait Projection: Send + Sync {
     /// Whether it has anything to do with these events. Where it has not, its checkpoint just passes them.
     fn concerns(&self, events: &[RecordedEvent]) -> bool;
 
-    /// Takes in events of the transaction's tenant, in order.
-    async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError>;
+    /// Takes in events of the transaction's tenants, each one's in order.
+    async fn project(&self, tx: &mut ProjectingTx, events: &[RecordedEvent]) -> Result<(), ProjectError>;
 
     /// Whether it can be told everything again; not if what it did can't be undone (a mail).
     fn is_rebuildable(&self) -> bool;
 
-    /// Forgets everything about the transaction's tenant, to be told again.
-    async fn forget(&self, tx: &mut TenantTx) -> Result<(), Error>;
+    /// Forgets everything about a tenant, to be told again.
+    async fn forget(&self, tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error>;
 }
 
 /// Why a batch could not be taken in.
@@ -140,19 +161,19 @@ pub enum ProjectError {
 /// The events that are about a row, with its key.
 pub(crate) fn keyed<F: Fold>(
     events: &[RecordedEvent],
-) -> Result<Vec<(F::Key, &RecordedEvent)>, ProjectError> {
+) -> Result<Vec<(TenantKey<F::Key>, &RecordedEvent)>, ProjectError> {
     let mut keyed = Vec::with_capacity(events.len());
     for event in events {
         let key = F::key(event).map_err(|source| ProjectError::Fold { position: event.position, source })?;
-        keyed.extend(key.map(|key| (key, event)));
+        keyed.extend(key.map(|key| ((event.tenant_id, key), event)));
     }
     Ok(keyed)
 }
 
 /// Takes the events, in order, into the rows that they are about.
 pub(crate) fn fold<F: Fold>(
-    rows: &mut BTreeMap<F::Key, Option<F::Row>>,
-    keyed: Vec<(F::Key, &RecordedEvent)>,
+    rows: &mut BTreeMap<TenantKey<F::Key>, Option<F::Row>>,
+    keyed: Vec<(TenantKey<F::Key>, &RecordedEvent)>,
 ) -> Result<(), ProjectError> {
     for (key, event) in keyed {
         let row = rows.remove(&key).flatten();
@@ -174,14 +195,14 @@ impl<F: Table> Projection for F {
         events.iter().any(|event| !matches!(F::key(event), Ok(None)))
     }
 
-    async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
+    async fn project(&self, tx: &mut ProjectingTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
         let keyed = keyed::<F>(events)?;
         if keyed.is_empty() {
             return Ok(());
         }
-        let mut before: BTreeMap<F::Key, Option<F::Row>> =
+        let mut before: BTreeMap<TenantKey<F::Key>, Option<F::Row>> =
             keyed.iter().map(|(key, _)| (key.clone(), None)).collect();
-        let keys: Vec<F::Key> = before.keys().cloned().collect();
+        let keys: Vec<TenantKey<F::Key>> = before.keys().cloned().collect();
         for (key, row) in F::load(tx, &keys).await? {
             before.insert(key, Some(row));
         }
@@ -208,8 +229,8 @@ impl<F: Table> Projection for F {
         true
     }
 
-    async fn forget(&self, tx: &mut TenantTx) -> Result<(), Error> {
-        F::clear(tx).await
+    async fn forget(&self, tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
+        F::clear(tx, tenant).await
     }
 }
 
@@ -225,7 +246,7 @@ mod tests {
             notes: Vec<&'static str>,
         }
         let tenant = TenantId::random();
-        let records = records(tenant, &[((), Row { name: "a\0b", notes: vec!["c", "\0"] })]).unwrap();
+        let records = records(&[((tenant, ()), Row { name: "a\0b", notes: vec!["c", "\0"] })]).unwrap();
         let expected = serde_json::json!([
             {"tenant_id": tenant.uuid(), "name": "a\u{fffd}b", "notes": ["c", "\u{fffd}"]}
         ]);

@@ -19,7 +19,7 @@ use sqlx::types::Json;
 use crate::{
     checkpoint,
     entity_table::entity_table,
-    fold::{Fold, FoldError, Table},
+    fold::{Fold, FoldError, row},
     page::{Page, PageRequest},
     personal::{self, Personal},
 };
@@ -180,9 +180,8 @@ pub async fn get(
     ctx.require(Permission::MembersInvite)?;
     let (mut tx, position) =
         checkpoint::begin_at(database, ctx.tenant, Invitations::NAME, min_position).await?;
-    let rows = Invitations::load(&mut tx, &[id]).await?;
+    let row = row::<Invitations>(&mut tx, id).await?.ok_or_else(Error::not_found)?;
     drop(tx);
-    let (_, row) = rows.into_iter().next().ok_or_else(Error::not_found)?;
     Ok((opened(database, ctx.tenant, row).await?, position))
 }
 

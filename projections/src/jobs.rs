@@ -9,6 +9,7 @@ use infrastructure::{
     tenant_tx::TenantTx,
 };
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 
 use crate::page::{Page, PageRequest};
 
@@ -63,12 +64,12 @@ pub async fn failed(
 }
 
 /// Adds jobs in the transaction that asks for them.
-pub(crate) async fn add(tx: &mut TenantTx, jobs: &[NewJob]) -> Result<(), Error> {
+pub(crate) async fn add(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Error> {
     let tasks: Vec<&str> = jobs.iter().map(|job| job.task).collect();
     let payloads: Vec<String> = jobs.iter().map(|job| job.payload.to_string()).collect();
     let attempts: Vec<i16> = jobs.iter().map(|job| job.max_attempts).collect();
     sqlx::query!("SELECT add_jobs($1, $2, $3)", &tasks as &[&str], &payloads, &attempts)
-        .execute(&mut **tx)
+        .execute(connection)
         .await
         .map(|_| ())
         .map_err(database_error)

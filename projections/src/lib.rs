@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod entity;
 mod entity_table;
 pub mod fold;
+mod groups;
 mod left_alone;
 pub mod page;
 mod personal;

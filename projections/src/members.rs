@@ -12,15 +12,16 @@ use domain::{
 };
 use infrastructure::{
     database::{Database, database_error},
+    projecting_tx::ProjectingTx,
     tenant_tx::TenantTx,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records, texts},
+    fold::{Fold, FoldError, Table, TenantKey, ids, records, row, tenants},
     page::{Page, PageRequest},
     personal::{self, Personal},
 };
@@ -121,23 +122,29 @@ struct Record<'a> {
 
 #[async_trait]
 impl Table for Members {
-    async fn load(tx: &mut TenantTx, keys: &[MemberId]) -> Result<Vec<(MemberId, MemberRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(member) AS "row!: Json<MemberRow>"
-               FROM members AS member WHERE tenant_id = $1 AND id = ANY($2)"#,
-            tx.tenant().uuid(),
-            &texts(keys)
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[TenantKey<MemberId>],
+    ) -> Result<Vec<(TenantKey<MemberId>, MemberRow)>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT wanted.tenant_id AS "tenant_id!", to_jsonb(member) AS "row!: Json<MemberRow>"
+               FROM unnest($1::uuid[], $2::text[]) AS wanted (tenant_id, id)
+               CROSS JOIN LATERAL (
+                   SELECT * FROM members WHERE tenant_id = wanted.tenant_id AND id = wanted.id OFFSET 0
+               ) AS member"#,
+            &tenants(keys),
+            &ids(keys)
         )
-        .fetch_all(&mut **tx)
+        .fetch_all(connection)
         .await
         .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| (row.id, row)).collect())
+        Ok(rows.into_iter().map(|row| ((row.tenant_id.into(), row.row.id), row.row.0)).collect())
     }
 
-    async fn save(tx: &mut TenantTx, rows: &[(MemberId, MemberRow)]) -> Result<(), Error> {
+    async fn save(tx: &mut ProjectingTx, rows: &[(TenantKey<MemberId>, MemberRow)]) -> Result<(), Error> {
         let rows: Vec<_> =
-            rows.iter().map(|(id, row)| (id, Record { user_uuid: row.user_id.uuid(), row })).collect();
-        let records = records(tx.tenant(), &rows)?;
+            rows.iter().map(|(key, row)| (*key, Record { user_uuid: row.user_id.uuid(), row })).collect();
+        let records = records(&rows)?;
         sqlx::query!(
             "INSERT INTO members SELECT * FROM jsonb_populate_recordset(NULL::members, $1)
              ON CONFLICT (tenant_id, id) DO UPDATE
@@ -152,11 +159,12 @@ impl Table for Members {
         .map_err(database_error)
     }
 
-    async fn delete(tx: &mut TenantTx, keys: &[MemberId]) -> Result<(), Error> {
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<MemberId>]) -> Result<(), Error> {
         sqlx::query!(
-            "DELETE FROM members WHERE tenant_id = $1 AND id = ANY($2)",
-            tx.tenant().uuid(),
-            &texts(keys)
+            "DELETE FROM members AS member USING unnest($1::uuid[], $2::text[]) AS gone (tenant_id, id)
+             WHERE member.tenant_id = gone.tenant_id AND member.id = gone.id",
+            &tenants(keys),
+            &ids(keys)
         )
         .execute(&mut **tx)
         .await
@@ -164,8 +172,8 @@ impl Table for Members {
         .map_err(database_error)
     }
 
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM members WHERE tenant_id = $1", tx.tenant().uuid())
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM members WHERE tenant_id = $1", tenant.uuid())
             .execute(&mut **tx)
             .await
             .map(|_| ())
@@ -209,9 +217,8 @@ pub async fn get(
 ) -> Result<(MemberRow, u64), Error> {
     ctx.require(Permission::TenantRead)?;
     let (mut tx, position) = checkpoint::begin_at(database, ctx.tenant, Members::NAME, min_position).await?;
-    let rows = Members::load(&mut tx, &[id]).await?;
+    let row = row::<Members>(&mut tx, id).await?.ok_or_else(Error::not_found)?;
     drop(tx);
-    let (_, row) = rows.into_iter().next().ok_or_else(Error::not_found)?;
     Ok((opened(database, ctx.tenant, row).await?, position))
 }
 

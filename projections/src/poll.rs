@@ -50,7 +50,7 @@ impl Poll {
         let behind = sqlx::query_scalar!(
             r#"SELECT head.tenant_id AS "tenant_id!"
                FROM unnest($1::uuid[], $2::bigint[]) AS head (tenant_id, position)
-               LEFT JOIN projection_checkpoints AS checkpoint
+               LEFT JOIN projection_positions AS checkpoint
                    ON checkpoint.tenant_id = head.tenant_id AND checkpoint.projection = ANY($3)
                GROUP BY head.tenant_id, head.position
                HAVING count(checkpoint.position) < cardinality($3) OR min(checkpoint.position) < head.position"#,

@@ -1,27 +1,25 @@
 //! The projector: feeds journals to projections.
 //!
-//! Tenants get their turns one after the other, a few at once; a turn is a `visit`, which takes in a
-//! batch in one transaction with the checkpoints, so its effects are there exactly once, whatever dies when. Hints wake
-//! it; a poll finds what no hint told of.
+//! Tenants that have grown get their turns together; a turn is a `visit`, which takes in a batch in one transaction with the
+//! checkpoints, so its effects are there exactly once, whatever dies when. Hints wake it; a poll finds what no hint told of.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use application::error::Error;
 use domain::ids::TenantId;
-use infrastructure::{database::Database, growth::Growth, tenant_tx::TenantTx};
+use infrastructure::{database::Database, growth::Growth};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use crate::{
     fold::Projection,
-    left_alone::LeftAlone,
     poll::Poll,
-    turns::{Outcome, Turn, Turns},
+    turns::{Outcome, Turns},
     visit::Visitor,
 };
 
 /// How often journals are looked at that nobody hinted at.
 const POLL: Duration = Duration::from_secs(1);
-/// How many tenants are visited at once.
+/// How many turns are taken at once: a round, and a tenant with a backlog beside it.
 const AT_ONCE: usize = 2;
 
 /// Feeds the journals of all tenants to all projections.
@@ -38,15 +36,13 @@ impl Projector {
         projections: &'static [&'static dyn Projection],
         growth: Growth,
     ) -> Arc<Self> {
-        let visitor = Visitor { database, projections, left_alone: LeftAlone::default() };
-        Arc::new(Self { visitor, growth, turns: Arc::default() })
+        Arc::new(Self { visitor: Visitor::new(database, projections), growth, turns: Turns::new() })
     }
 
     /// Runs until dropped. What is under way when it is dropped rolls back and is done again by the next one.
     pub async fn run(self: Arc<Self>) {
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let names: Vec<&str> = self.visitor.projections.iter().map(|projection| projection.name()).collect();
         let mut poll = Poll::default();
         let mut tasks = JoinSet::new();
         loop {
@@ -55,7 +51,7 @@ impl Projector {
             }
             let grown = tokio::select! {
                 tenants = self.growth.wait() => tenants,
-                _ = tick.tick() => poll.look(&self.visitor.database, &names).await.unwrap_or_else(|error| {
+                _ = tick.tick() => poll.look(self.visitor.database(), self.visitor.names()).await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "can't look for journals that have grown");
                     HashSet::new()
                 }),
@@ -71,39 +67,19 @@ impl Projector {
     /// Brings `tenant`'s projections up to its journal's head, and returns when all that can be are: those that fail and
     /// those that somebody else has wait for the next poll or hint.
     pub async fn catch_up(&self, tenant: TenantId) -> Result<(), Error> {
-        let mut tx = TenantTx::begin_computed(&self.visitor.database, tenant).await?;
-        loop {
-            let (visited, outcome) = self.visitor.visit(tx).await?;
-            match outcome {
-                Outcome::More => tx = visited.commit_and_begin_computed(tenant).await?,
-                Outcome::Done => return visited.commit().await,
-            }
-        }
+        while self.visitor.visit(&[tenant]).await?.get(&tenant) == Some(&Outcome::More) {}
+        Ok(())
     }
 
     async fn take_turns(self: Arc<Self>) {
         loop {
             let turn = self.turns.next().await;
-            let tenant = turn.tenant();
-            if let Err(error) = self.take_turns_in_a_row(turn).await {
-                tracing::warn!(first = %tenant, %error, "can't project; trying again at the next poll");
+            match self.visitor.visit(turn.tenants()).await {
+                Ok(outcomes) => turn.end(outcomes),
+                Err(error) => tracing::warn!(
+                    tenants = turn.tenants().len(), %error, "can't project; trying again at the next poll"
+                ),
             }
-        }
-    }
-
-    /// Visits one tenant, and on the same connection those that are next, until nobody is.
-    async fn take_turns_in_a_row(&self, mut turn: Turn) -> Result<(), Error> {
-        let mut tx = TenantTx::begin_computed(&self.visitor.database, turn.tenant()).await?;
-        loop {
-            let (visited, outcome) = self.visitor.visit(tx).await?;
-            // A turn ends after its commit, so that whoever has the next one finds no locks.
-            let Some(next) = self.turns.try_next() else {
-                visited.commit().await?;
-                turn.end(outcome);
-                return Ok(());
-            };
-            tx = visited.commit_and_begin_computed(next.tenant()).await?;
-            std::mem::replace(&mut turn, next).end(outcome);
         }
     }
 }

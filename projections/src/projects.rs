@@ -19,7 +19,7 @@ use sqlx::types::Json;
 use crate::{
     checkpoint,
     entity_table::entity_table,
-    fold::{Fold, FoldError, Table},
+    fold::{Fold, FoldError, row},
     page::{Page, PageRequest},
     workspaces::{self, Workspaces},
 };
@@ -119,8 +119,7 @@ pub async fn get(
 
 /// The project of the transaction's tenant with this id, or that there is no such resource.
 pub(crate) async fn of_id(tx: &mut TenantTx, id: ProjectId) -> Result<ProjectRow, Error> {
-    let rows = Projects::load(tx, &[id]).await?;
-    rows.into_iter().next().map(|(_, row)| row).ok_or_else(Error::not_found)
+    row::<Projects>(tx, id).await?.ok_or_else(Error::not_found)
 }
 
 #[cfg(test)]

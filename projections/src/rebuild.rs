@@ -5,12 +5,13 @@ use domain::{aggregate::RefusalKind, ids::TenantId};
 use infrastructure::{
     database::{Database, database_error},
     journal,
+    projecting_tx::ProjectingTx,
     tenant_tx::TenantTx,
 };
 
 use crate::{
-    checkpoint,
     fold::{ProjectError, Projection},
+    groups,
     visit::BATCH,
 };
 
@@ -51,28 +52,37 @@ pub async fn rebuild(
     if !projection.is_rebuildable() {
         return Err(not_rebuildable(projection.name()).into());
     }
-    let mut tx = TenantTx::begin(database, tenant).await?;
-    checkpoint::create(&mut tx, &[projection.name()]).await?;
-    tx.commit().await?;
-    let mut tx = TenantTx::begin(database, tenant).await?;
-    // The pool's limits are for requests. Emptying a big table, or waiting for another rebuild, takes longer.
-    sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
-        .execute(&mut *tx)
-        .await
-        .map_err(database_error)?;
-    checkpoint::lock(&mut tx, projection.name()).await?;
-    projection.forget(&mut tx).await?;
+    let mut tx = alone(database, projection.name(), tenant).await?;
+    projection.forget(&mut tx, tenant).await?;
     let mut position = 0;
     loop {
-        let events = journal::read(&mut tx, position, BATCH).await?;
+        let events = journal::read_after(&mut tx, tenant, position, BATCH).await?;
         let Some(last) = events.last() else { break };
         position = last.position;
         projection.project(&mut tx, &events).await?;
         progress(events.len() as u64);
     }
-    checkpoint::advance(&mut tx, projection.name(), position).await?;
+    groups::rejoin(&mut tx, tenant, projection.name(), position).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// A transaction that alone moves the projection, until it ends.
+async fn alone(database: &Database, projection: &str, tenant: TenantId) -> Result<ProjectingTx, Error> {
+    groups::begin(database, tenant, &[projection]).await?;
+    loop {
+        groups::stand_apart(database, tenant, &[projection]).await?;
+        let mut tx = ProjectingTx::begin(database, vec![tenant]).await?;
+        // The pool's limits are for requests. Emptying a big table, or waiting for another rebuild, takes longer.
+        sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+            .execute(&mut *tx)
+            .await
+            .map_err(database_error)?;
+        // It may have met the others again in between.
+        if groups::lock(&mut tx, tenant, projection).await? {
+            return Ok(tx);
+        }
+    }
 }
 
 pub(crate) fn not_rebuildable(name: &str) -> Error {

@@ -105,7 +105,7 @@ pub async fn lag_by_projection(database: &Database, now: DateTime<Utc>) -> Resul
                   coalesce(max(head.position - coalesce(checkpoint.position, 0)), 0) AS "lag!"
            FROM unnest($1::text[]) AS projection
            CROSS JOIN journal_heads AS head
-           LEFT JOIN projection_checkpoints AS checkpoint USING (tenant_id, projection)
+           LEFT JOIN projection_positions AS checkpoint USING (tenant_id, projection)
            GROUP BY projection"#,
         &names()
     )
@@ -143,7 +143,7 @@ async fn furthest_behind(tx: &mut TenantTx, projection: &str) -> Result<Option<(
     let row = sqlx::query!(
         r#"SELECT head.tenant_id, coalesce(checkpoint.position, 0) AS "position!"
            FROM journal_heads AS head
-           LEFT JOIN projection_checkpoints AS checkpoint
+           LEFT JOIN projection_positions AS checkpoint
                ON checkpoint.tenant_id = head.tenant_id AND checkpoint.projection = $1
            WHERE head.position > coalesce(checkpoint.position, 0)
            ORDER BY head.position - coalesce(checkpoint.position, 0) DESC LIMIT 1"#,
@@ -167,7 +167,7 @@ async fn heads(tx: &mut TenantTx, which: Which, page: &PageRequest<TenantId>) ->
            WHERE position > 0 AND ($1::uuid IS NULL OR tenant_id > $1)
              AND ($2 OR EXISTS (
                  SELECT FROM unnest($3::text[]) AS wanted (name)
-                 LEFT JOIN projection_checkpoints AS checkpoint
+                 LEFT JOIN projection_positions AS checkpoint
                      ON checkpoint.tenant_id = head.tenant_id AND checkpoint.projection = wanted.name
                  WHERE coalesce(checkpoint.position, 0) < head.position OR checkpoint.error IS NOT NULL
              ))
@@ -185,7 +185,8 @@ async fn heads(tx: &mut TenantTx, which: Which, page: &PageRequest<TenantId>) ->
 async fn statuses(tx: &mut TenantTx, heads: &[Head]) -> Result<Vec<TenantStatus>, Error> {
     let tenants: Vec<Uuid> = heads.iter().map(|head| head.tenant_id).collect();
     let rows = sqlx::query!(
-        "SELECT tenant_id, projection, position, error FROM projection_checkpoints WHERE tenant_id = ANY($1)",
+        r#"SELECT tenant_id AS "tenant_id!", projection AS "projection!", position AS "position!", error
+           FROM projection_positions WHERE tenant_id = ANY($1)"#,
         &tenants
     )
     .fetch_all(&mut **tx)

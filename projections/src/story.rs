@@ -82,9 +82,11 @@ pub(crate) fn rows<F: Fold>(story: &Story) -> BTreeMap<F::Key, F::Row> {
 
 /// Takes events into rows.
 pub(crate) fn take_in<F: Fold>(rows: &mut BTreeMap<F::Key, F::Row>, events: &[RecordedEvent]) {
-    let mut optional = std::mem::take(rows).into_iter().map(|(key, row)| (key, Some(row))).collect();
+    let Some(tenant) = events.first().map(|event| event.tenant_id) else { return };
+    let before = std::mem::take(rows).into_iter();
+    let mut optional = before.map(|(key, row)| ((tenant, key), Some(row))).collect();
     fold::<F>(&mut optional, keyed::<F>(events).unwrap()).unwrap();
-    *rows = optional.into_iter().filter_map(|(key, row)| row.map(|row| (key, row))).collect();
+    *rows = optional.into_iter().filter_map(|((_, key), row)| row.map(|row| (key, row))).collect();
 }
 
 pub(crate) fn name(text: &str) -> Name {

@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
     aggregate::DecodeError,
     ctx::Ctx,
-    ids::SubscriptionId,
+    ids::{SubscriptionId, TenantId},
     permission::Permission,
     plan::{Overage, Period, Terms},
     recorded_event::RecordedEvent,
@@ -14,14 +14,15 @@ use domain::{
 };
 use infrastructure::{
     database::{Database, database_error},
+    projecting_tx::ProjectingTx,
     tenant_tx::TenantTx,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, at_most_bigint, records},
+    fold::{Fold, FoldError, Table, TenantKey, at_most_bigint, records, row, tenants},
 };
 
 /// The projection.
@@ -158,20 +159,23 @@ fn overage_name(overage: Overage) -> &'static str {
 
 #[async_trait]
 impl Table for Subscriptions {
-    async fn load(tx: &mut TenantTx, _keys: &[()]) -> Result<Vec<((), SubscriptionRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(subscription) AS "row!: Json<SubscriptionRow>"
-               FROM subscriptions AS subscription WHERE tenant_id = $1"#,
-            tx.tenant().uuid()
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[TenantKey<()>],
+    ) -> Result<Vec<(TenantKey<()>, SubscriptionRow)>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT subscription.tenant_id, to_jsonb(subscription) AS "row!: Json<SubscriptionRow>"
+               FROM subscriptions AS subscription WHERE tenant_id = ANY($1)"#,
+            &tenants(keys)
         )
-        .fetch_all(&mut **tx)
+        .fetch_all(connection)
         .await
         .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| ((), row)).collect())
+        Ok(rows.into_iter().map(|row| ((row.tenant_id.into(), ()), row.row.0)).collect())
     }
 
-    async fn save(tx: &mut TenantTx, rows: &[((), SubscriptionRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
+    async fn save(tx: &mut ProjectingTx, rows: &[(TenantKey<()>, SubscriptionRow)]) -> Result<(), Error> {
+        let records = records(rows)?;
         sqlx::query!(
             "INSERT INTO subscriptions SELECT * FROM jsonb_populate_recordset(NULL::subscriptions, $1)
              ON CONFLICT (tenant_id) DO UPDATE
@@ -186,12 +190,16 @@ impl Table for Subscriptions {
         .map_err(database_error)
     }
 
-    async fn delete(tx: &mut TenantTx, _keys: &[()]) -> Result<(), Error> {
-        Self::clear(tx).await
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<()>]) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM subscriptions WHERE tenant_id = ANY($1)", &tenants(keys))
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
     }
 
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM subscriptions WHERE tenant_id = $1", tx.tenant().uuid())
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM subscriptions WHERE tenant_id = $1", tenant.uuid())
             .execute(&mut **tx)
             .await
             .map(|_| ())
@@ -210,8 +218,7 @@ pub async fn get(ctx: &Ctx, database: &Database, min_position: u64) -> Result<(S
 
 /// The subscription of the transaction's tenant, or that there is no such resource.
 pub(crate) async fn of_tenant(tx: &mut TenantTx) -> Result<SubscriptionRow, Error> {
-    let rows = Subscriptions::load(tx, &[()]).await?;
-    rows.into_iter().next().map(|(_, row)| row).ok_or_else(Error::not_found)
+    row::<Subscriptions>(tx, ()).await?.ok_or_else(Error::not_found)
 }
 
 #[cfg(test)]

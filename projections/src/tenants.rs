@@ -10,15 +10,16 @@ use domain::{
 use infrastructure::{
     database::{Database, database_error},
     journal,
+    projecting_tx::ProjectingTx,
     tenant_tx::TenantTx,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table, records},
+    fold::{Fold, FoldError, Table, TenantKey, records, row, tenants},
     page::{Page, PageRequest},
     subscriptions,
 };
@@ -131,19 +132,23 @@ fn of_membership(row: Option<TenantRow>, event: &RecordedEvent) -> Result<Tenant
 
 #[async_trait]
 impl Table for Tenants {
-    async fn load(tx: &mut TenantTx, _keys: &[()]) -> Result<Vec<((), TenantRow)>, Error> {
-        let rows = sqlx::query_scalar!(
-            r#"SELECT to_jsonb(tenant) AS "row!: Json<TenantRow>" FROM tenants AS tenant WHERE tenant_id = $1"#,
-            tx.tenant().uuid()
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[TenantKey<()>],
+    ) -> Result<Vec<(TenantKey<()>, TenantRow)>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT tenant.tenant_id, to_jsonb(tenant) AS "row!: Json<TenantRow>"
+               FROM tenants AS tenant WHERE tenant_id = ANY($1)"#,
+            &tenants(keys)
         )
-        .fetch_all(&mut **tx)
+        .fetch_all(connection)
         .await
         .map_err(database_error)?;
-        Ok(rows.into_iter().map(|Json(row)| ((), row)).collect())
+        Ok(rows.into_iter().map(|row| ((row.tenant_id.into(), ()), row.row.0)).collect())
     }
 
-    async fn save(tx: &mut TenantTx, rows: &[((), TenantRow)]) -> Result<(), Error> {
-        let records = records(tx.tenant(), rows)?;
+    async fn save(tx: &mut ProjectingTx, rows: &[(TenantKey<()>, TenantRow)]) -> Result<(), Error> {
+        let records = records(rows)?;
         sqlx::query!(
             "INSERT INTO tenants SELECT * FROM jsonb_populate_recordset(NULL::tenants, $1)
              ON CONFLICT (tenant_id) DO UPDATE
@@ -159,12 +164,16 @@ impl Table for Tenants {
         .map_err(database_error)
     }
 
-    async fn delete(tx: &mut TenantTx, _keys: &[()]) -> Result<(), Error> {
-        Self::clear(tx).await
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<()>]) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM tenants WHERE tenant_id = ANY($1)", &tenants(keys))
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
     }
 
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM tenants WHERE tenant_id = $1", tx.tenant().uuid())
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM tenants WHERE tenant_id = $1", tenant.uuid())
             .execute(&mut **tx)
             .await
             .map(|_| ())
@@ -176,8 +185,7 @@ impl Table for Tenants {
 pub async fn get(ctx: &Ctx, database: &Database, min_position: u64) -> Result<(TenantRow, u64), Error> {
     ctx.require(Permission::TenantRead)?;
     let (mut tx, position) = checkpoint::begin_at(database, ctx.tenant, Tenants::NAME, min_position).await?;
-    let rows = Tenants::load(&mut tx, &[()]).await?;
-    let (_, row) = rows.into_iter().next().ok_or_else(Error::not_found)?;
+    let row = row::<Tenants>(&mut tx, ()).await?.ok_or_else(Error::not_found)?;
     Ok((row, position))
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     aggregate::{DecodeError, Fact},
     ctx::Ctx,
-    ids::{EventId, ProjectId},
+    ids::{EventId, ProjectId, TenantId},
     permission::Permission,
     raw_json::RawJson,
     recorded_event::RecordedEvent,
@@ -14,16 +14,16 @@ use domain::{
 };
 use infrastructure::{
     database::{Database, database_error},
-    tenant_tx::TenantTx,
+    projecting_tx::ProjectingTx,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table},
+    fold::{Fold, FoldError, Table, TenantKey, tenants},
     page::{Page, PageRequest},
     projects::{self, Projects},
 };
@@ -172,12 +172,15 @@ pub(crate) fn indexed_time(time: DateTime<Utc>) -> DateTime<Utc> {
 
 #[async_trait]
 impl Table for TrackedEvents {
-    async fn load(_tx: &mut TenantTx, _keys: &[u64]) -> Result<Vec<(u64, TrackedEventRow)>, Error> {
+    async fn load(
+        _connection: &mut PgConnection,
+        _keys: &[TenantKey<u64>],
+    ) -> Result<Vec<(TenantKey<u64>, TrackedEventRow)>, Error> {
         Ok(Vec::new())
     }
 
-    async fn save(tx: &mut TenantTx, rows: &[(u64, TrackedEventRow)]) -> Result<(), Error> {
-        let positions: Vec<i64> = rows.iter().map(|(position, _)| *position as i64).collect();
+    async fn save(tx: &mut ProjectingTx, rows: &[(TenantKey<u64>, TrackedEventRow)]) -> Result<(), Error> {
+        let positions: Vec<i64> = rows.iter().map(|((_, position), _)| *position as i64).collect();
         let projects: Vec<Uuid> = rows.iter().map(|(_, row)| row.project_id.uuid()).collect();
         let kinds: Vec<&str> = rows.iter().map(|(_, row)| row.kind).collect();
         let events: Vec<Option<&str>> = rows.iter().map(|(_, row)| row.event.as_deref()).collect();
@@ -185,8 +188,9 @@ impl Table for TrackedEvents {
         let times: Vec<DateTime<Utc>> = rows.iter().map(|(_, row)| row.timestamp).collect();
         sqlx::query!(
             "INSERT INTO tracked_events (tenant_id, position, project_id, kind, event, user_id, timestamp)
-             SELECT $1, * FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])",
-            tx.tenant().uuid(),
+             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+                                  $7::timestamptz[])",
+            &tenants(rows.iter().map(|(key, _)| key)),
             &positions,
             &projects,
             &kinds as &[&str],
@@ -200,11 +204,12 @@ impl Table for TrackedEvents {
         .map_err(database_error)
     }
 
-    async fn delete(tx: &mut TenantTx, keys: &[u64]) -> Result<(), Error> {
-        let positions: Vec<i64> = keys.iter().map(|position| *position as i64).collect();
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<u64>]) -> Result<(), Error> {
+        let positions: Vec<i64> = keys.iter().map(|(_, position)| *position as i64).collect();
         sqlx::query!(
-            "DELETE FROM tracked_events WHERE tenant_id = $1 AND position = ANY($2)",
-            tx.tenant().uuid(),
+            "DELETE FROM tracked_events AS event USING unnest($1::uuid[], $2::bigint[]) AS gone (tenant_id, position)
+             WHERE event.tenant_id = gone.tenant_id AND event.position = gone.position",
+            &tenants(keys),
             &positions
         )
         .execute(&mut **tx)
@@ -213,8 +218,8 @@ impl Table for TrackedEvents {
         .map_err(database_error)
     }
 
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM tracked_events WHERE tenant_id = $1", tx.tenant().uuid())
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM tracked_events WHERE tenant_id = $1", tenant.uuid())
             .execute(&mut **tx)
             .await
             .map(|_| ())

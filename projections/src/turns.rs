@@ -1,7 +1,8 @@
-//! Whose turn it is to be projected: tenants queue up, no tenant is in two hands, and none is visited again at once.
+//! Whose turn it is to be projected: tenants that have grown go together, in rounds with a pause between them; those with a
+//! backlog take turns alone. No tenant is in two hands.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,28 +10,30 @@ use std::{
 use domain::ids::TenantId;
 use tokio::{sync::Notify, time::Instant};
 
-/// For how many times as long as its turn took a tenant is left to grow, so that a busy one fills batches: a turn that takes
-/// long says that the machine has more to do. One that had no turn lately gets it at once.
-const REST: u32 = 50;
-/// How long a rest is at least.
-const SHORTEST: Duration = Duration::from_millis(20);
-/// How long a rest is at most.
-const LONGEST: Duration = Duration::from_millis(150);
+/// How many tenants go together at most.
+const TOGETHER: usize = 512;
+/// For how many times as long as a round took tenants are left to grow before the next, so that rounds are filled: one that
+/// took long says that the machine has more to do. Who grows when there was no round lately is visited at once.
+const PAUSE: u32 = 3;
+/// How long a pause is at least.
+const SHORTEST: Duration = Duration::from_millis(5);
+/// How long a pause is at most.
+const LONGEST: Duration = Duration::from_millis(40);
 
 /// The tenants that have grown or are being projected.
-#[derive(Default)]
 pub(crate) struct Turns {
     state: Mutex<State>,
-    /// Told for each tenant that is queued.
-    queued: Notify,
+    /// Told when there is something to do, or when there will be.
+    changed: Notify,
 }
 
-#[derive(Default)]
 struct State {
-    queue: VecDeque<TenantId>,
-    /// The tenants at rest, by when their rests end.
-    resting: BTreeSet<(Instant, TenantId)>,
     phases: HashMap<TenantId, Phase>,
+    /// Those that have grown.
+    grown: VecDeque<TenantId>,
+    /// Those that have more to do than a round takes in.
+    backlogged: VecDeque<TenantId>,
+    round: Round,
 }
 
 /// What a tenant is at. One that has none is at peace.
@@ -38,7 +41,6 @@ struct State {
 enum Phase {
     Queued,
     InHand(Grown),
-    Resting(Grown),
 }
 
 /// Whether a tenant has grown since its turn began.
@@ -48,88 +50,102 @@ enum Grown {
     Yes,
 }
 
-/// The right to project a tenant. When it is dropped, however that comes about, somebody else can have it.
-pub(crate) struct Turn {
-    turns: Arc<Turns>,
-    tenant: TenantId,
-    began: Instant,
-    outcome: Option<Outcome>,
+/// What became of the last round.
+#[derive(Clone, Copy)]
+enum Round {
+    UnderWay,
+    /// Over, and the next one may begin then.
+    Over(Instant),
 }
 
-/// How a turn ended.
+/// The right to project tenants. When it is dropped, however that comes about, somebody else can have it.
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    tenants: Vec<TenantId>,
+    kind: Kind,
+    began: Instant,
+    outcomes: HashMap<TenantId, Outcome>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Round,
+    Alone,
+}
+
+/// How a tenant's turn ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// There is more to do: the tenant goes to the queue's end.
+    /// There is more to do.
     More,
     /// There was no more.
     Done,
 }
 
 impl Turns {
-    /// Queues a tenant that has grown, unless it is queued. One in hand or at rest is queued afterwards.
+    pub(crate) fn new() -> Arc<Self> {
+        let (phases, grown, backlogged) = (HashMap::new(), VecDeque::new(), VecDeque::new());
+        let state = State { phases, grown, backlogged, round: Round::Over(Instant::now()) };
+        Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// Queues a tenant that has grown, unless it is queued. One in hand is queued afterwards.
     pub(crate) fn grew(&self, tenant: TenantId) {
         let mut state = self.state();
         match state.phases.get_mut(&tenant) {
             Some(Phase::Queued) => {}
             Some(Phase::InHand(grown)) => *grown = Grown::Yes,
-            Some(Phase::Resting(grown)) => {
-                *grown = Grown::Yes;
-                // Whoever waits has to learn until when.
-                self.queued.notify_one();
+            None => {
+                state.queue_grown(tenant);
+                self.changed.notify_one();
             }
-            None => self.queue(&mut state, tenant),
         }
     }
 
-    /// Waits for the next tenant's turn.
+    /// Waits for the next turn.
     pub(crate) async fn next(self: &Arc<Self>) -> Turn {
         loop {
-            let queued = self.queued.notified();
+            let changed = self.changed.notified();
             if let Some(turn) = self.try_next() {
                 return turn;
             }
-            match self.next_end_of_rest() {
-                Some(end) => {
-                    let _ = tokio::time::timeout_at(end, queued).await;
+            match self.next_round() {
+                Some(begin) => {
+                    let _ = tokio::time::timeout_at(begin, changed).await;
                 }
-                None => queued.await,
+                None => changed.await,
             }
         }
     }
 
-    /// The next tenant's turn, if one is waiting.
-    pub(crate) fn try_next(self: &Arc<Self>) -> Option<Turn> {
+    /// The next turn, if it is time for one.
+    fn try_next(self: &Arc<Self>) -> Option<Turn> {
         let mut state = self.state();
-        self.end_rests(&mut state);
-        let tenant = state.queue.pop_front()?;
-        state.phases.insert(tenant, Phase::InHand(Grown::No));
-        Some(Turn { turns: Arc::clone(self), tenant, began: Instant::now(), outcome: None })
-    }
-
-    fn queue(&self, state: &mut State, tenant: TenantId) {
-        state.phases.insert(tenant, Phase::Queued);
-        state.queue.push_back(tenant);
-        self.queued.notify_one();
-    }
-
-    fn end_rests(&self, state: &mut State) {
-        let now = Instant::now();
-        while let Some((end, tenant)) = state.resting.pop_first() {
-            if end > now {
-                state.resting.insert((end, tenant));
-                break;
-            }
-            match state.phases.get(&tenant) {
-                Some(Phase::Resting(Grown::Yes)) => self.queue(state, tenant),
-                _ => drop(state.phases.remove(&tenant)),
-            }
+        let may_begin = matches!(state.round, Round::Over(next) if next <= Instant::now());
+        let (tenants, kind) = if may_begin && !state.grown.is_empty() {
+            state.round = Round::UnderWay;
+            let count = state.grown.len().min(TOGETHER);
+            (state.grown.drain(..count).collect(), Kind::Round)
+        } else {
+            (vec![state.backlogged.pop_front()?], Kind::Alone)
+        };
+        for tenant in &tenants {
+            state.phases.insert(*tenant, Phase::InHand(Grown::No));
         }
+        if !state.is_empty() {
+            // Somebody else may have a turn, too, or has to learn when the next one is.
+            self.changed.notify_one();
+        }
+        Some(Turn { turns: Arc::clone(self), tenants, kind, began: Instant::now(), outcomes: HashMap::new() })
     }
 
-    fn next_end_of_rest(&self) -> Option<Instant> {
+    /// When the next round begins, if it is known.
+    fn next_round(&self) -> Option<Instant> {
         let state = self.state();
-        let has_grown = |tenant| state.phases.get(tenant) == Some(&Phase::Resting(Grown::Yes));
-        state.resting.iter().find(|(_, tenant)| has_grown(tenant)).map(|(end, _)| *end)
+        match state.round {
+            Round::Over(next) if !state.grown.is_empty() => Some(next),
+            _ => None,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,37 +153,49 @@ impl Turns {
     }
 }
 
-impl Turn {
-    /// Whose turn it is.
-    pub(crate) fn tenant(&self) -> TenantId {
-        self.tenant
+impl State {
+    fn queue_grown(&mut self, tenant: TenantId) {
+        self.phases.insert(tenant, Phase::Queued);
+        self.grown.push_back(tenant);
     }
 
-    /// Ends it.
-    pub(crate) fn end(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
+    fn is_empty(&self) -> bool {
+        self.grown.is_empty() && self.backlogged.is_empty()
+    }
+}
+
+impl Turn {
+    /// Whose turn it is.
+    pub(crate) fn tenants(&self) -> &[TenantId] {
+        &self.tenants
+    }
+
+    /// Ends it. A tenant without an outcome was given up: the next hint or poll begins again.
+    pub(crate) fn end(mut self, outcomes: HashMap<TenantId, Outcome>) {
+        self.outcomes = outcomes;
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.turns.state();
-        let grown = match state.phases.remove(&self.tenant) {
-            Some(Phase::InHand(grown)) => grown,
-            _ => Grown::No,
-        };
-        match self.outcome {
-            Some(Outcome::More) => self.turns.queue(&mut state, self.tenant),
-            Some(Outcome::Done) => {
-                state.phases.insert(self.tenant, Phase::Resting(grown));
-                let rest = (self.began.elapsed() * REST).clamp(SHORTEST, LONGEST);
-                state.resting.insert((Instant::now() + rest, self.tenant));
-                if grown == Grown::Yes {
-                    self.turns.queued.notify_one();
+        for tenant in &self.tenants {
+            let phase = state.phases.remove(tenant);
+            match self.outcomes.get(tenant) {
+                Some(Outcome::More) => {
+                    state.phases.insert(*tenant, Phase::Queued);
+                    state.backlogged.push_back(*tenant);
                 }
+                Some(Outcome::Done) if phase == Some(Phase::InHand(Grown::Yes)) => state.queue_grown(*tenant),
+                Some(Outcome::Done) | None => {}
             }
-            // It was given up. The next hint or poll begins again.
-            None => {}
+        }
+        if self.kind == Kind::Round {
+            let pause = (self.began.elapsed() * PAUSE).clamp(SHORTEST, LONGEST);
+            state.round = Round::Over(Instant::now() + pause);
+        }
+        if !state.is_empty() {
+            self.turns.changed.notify_one();
         }
     }
 }
@@ -176,73 +204,70 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_tenant_that_grows_again_and_again_gets_one_turn() {
-        let (turns, tenant) = (Arc::new(Turns::default()), TenantId::random());
+    fn all(turn: &Turn, outcome: Outcome) -> HashMap<TenantId, Outcome> {
+        turn.tenants().iter().map(|tenant| (*tenant, outcome)).collect()
+    }
+
+    fn end(turn: Turn, outcome: Outcome) {
+        let outcomes = all(&turn, outcome);
+        turn.end(outcomes);
+    }
+
+    #[tokio::test]
+    async fn who_grows_again_and_again_is_in_one_hand_and_has_another_turn_afterwards() {
+        let (turns, tenant) = (Turns::new(), TenantId::random());
         turns.grew(tenant);
         turns.grew(tenant);
-        let turn = turns.try_next().unwrap();
+        let turn = turns.next().await;
+        assert_eq!(turn.tenants(), [tenant]);
         turns.grew(tenant);
         assert!(turns.try_next().is_none(), "it is in two hands");
-        drop(turn);
+        end(turn, Outcome::Done);
+        let turn = turns.next().await;
+        assert_eq!(turn.tenants(), [tenant]);
+        end(turn, Outcome::Done);
+        assert!(turns.state().phases.is_empty());
     }
 
     #[tokio::test]
-    async fn a_busy_tenant_rests_between_turns_and_an_idle_one_does_not_wait() {
-        let (turns, tenant) = (Arc::new(Turns::default()), TenantId::random());
-        turns.grew(tenant);
-        let turn = turns.next().await;
-        turns.grew(tenant);
+    async fn those_that_grow_during_a_round_and_its_pause_go_together() {
+        let (turns, first) = (Turns::new(), TenantId::random());
+        turns.grew(first);
         let began = Instant::now();
-        turn.end(Outcome::Done);
+        let turn = turns.next().await;
+        let others: Vec<TenantId> = (0..TOGETHER + 1).map(|_| TenantId::random()).collect();
+        others.iter().for_each(|tenant| turns.grew(*tenant));
+        assert!(turns.try_next().is_none(), "two rounds at once are small ones");
+        end(turn, Outcome::Done);
+        assert!(turns.try_next().is_none(), "there is no pause");
         let turn = turns.next().await;
         assert!(began.elapsed() >= SHORTEST);
-        turn.end(Outcome::Done);
-        tokio::time::sleep(LONGEST).await;
-        turns.grew(tenant);
-        assert!(turns.try_next().is_some(), "nothing has happened for a while, and it waits");
+        assert_eq!(turn.tenants(), &others[..TOGETHER]);
+        end(turn, Outcome::Done);
+        assert_eq!(turns.next().await.tenants(), &others[TOGETHER..]);
     }
 
     #[tokio::test]
-    async fn who_grows_at_rest_has_a_turn_afterwards() {
-        let (turns, tenant) = (Arc::new(Turns::default()), TenantId::random());
-        turns.grew(tenant);
-        turns.next().await.end(Outcome::Done);
-        let waiting = tokio::spawn({
-            let turns = Arc::clone(&turns);
-            async move { turns.next().await.tenant() }
-        });
-        tokio::task::yield_now().await;
-        turns.grew(tenant);
-        assert_eq!(waiting.await.unwrap(), tenant);
-    }
-
-    #[test]
-    fn who_has_more_to_do_lets_the_others_go_first() {
-        let (turns, big, small) = (Arc::new(Turns::default()), TenantId::random(), TenantId::random());
-        turns.grew(big);
-        turns.grew(small);
-        turns.try_next().unwrap().end(Outcome::More);
-        assert_eq!(turns.try_next().unwrap().tenant(), small);
-        assert_eq!(turns.try_next().unwrap().tenant(), big);
+    async fn a_backlog_holds_up_no_round_and_waits_for_none() {
+        let (turns, busy, other) = (Turns::new(), TenantId::random(), TenantId::random());
+        turns.grew(busy);
+        end(turns.next().await, Outcome::More);
+        let alone = turns.try_next().expect("who has more to do does not wait for a round");
+        assert_eq!(alone.tenants(), [busy]);
+        turns.grew(other);
+        assert_eq!(turns.next().await.tenants(), [other]);
+        turns.grew(busy);
+        end(alone, Outcome::More);
+        assert_eq!(turns.next().await.tenants(), [busy]);
     }
 
     #[tokio::test]
-    async fn a_turn_that_ends_in_a_panic_or_is_given_up_leaves_the_tenant_free() {
-        let (turns, tenant) = (Arc::new(Turns::default()), TenantId::random());
+    async fn a_turn_that_is_given_up_is_free_for_the_next() {
+        let (turns, tenant) = (Turns::new(), TenantId::random());
         turns.grew(tenant);
-        let turn = turns.try_next().unwrap();
-        let panicked = tokio::spawn(async move { panic!("in the turn of {}", turn.tenant()) }).await;
-        assert!(panicked.unwrap_err().is_panic());
+        drop(turns.next().await);
+        assert!(turns.state().phases.is_empty());
         turns.grew(tenant);
-        let turn = turns.try_next().unwrap();
-        let given_up = tokio::spawn(async move {
-            let _turn = turn;
-            std::future::pending::<()>().await;
-        });
-        given_up.abort();
-        assert!(given_up.await.unwrap_err().is_cancelled());
-        turns.grew(tenant);
-        assert!(turns.try_next().is_some());
+        assert_eq!(turns.next().await.tenants(), [tenant]);
     }
 }

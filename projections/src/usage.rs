@@ -4,18 +4,23 @@ use application::error::Error;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{
-    aggregate::RefusalKind, ctx::Ctx, ids::ProjectId, permission::Permission, recorded_event::RecordedEvent,
+    aggregate::RefusalKind,
+    ctx::Ctx,
+    ids::{ProjectId, TenantId},
+    permission::Permission,
+    recorded_event::RecordedEvent,
 };
 use infrastructure::{
     database::{Database, database_error},
-    tenant_tx::TenantTx,
+    projecting_tx::ProjectingTx,
 };
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     checkpoint,
-    fold::{Fold, FoldError, Table},
+    fold::{Fold, FoldError, Table, TenantKey},
     tracked_events::{Outline, indexed, indexed_time},
 };
 
@@ -138,46 +143,69 @@ fn full_hour(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp(time.timestamp().div_euclid(3_600) * 3_600, 0).unwrap_or(time)
 }
 
-/// Keys as columns.
-fn columns<'a>(keys: impl Iterator<Item = &'a UsageKey>) -> (Vec<DateTime<Utc>>, Vec<Uuid>, Vec<&'a str>) {
-    let (mut hours, mut projects, mut events) = (Vec::new(), Vec::new(), Vec::new());
-    for key in keys {
-        hours.push(key.hour);
-        projects.push(key.project_id.uuid());
-        events.push(key.event.as_str());
+/// Keys, column by column.
+#[derive(Default)]
+struct Columns<'a> {
+    tenants: Vec<Uuid>,
+    hours: Vec<DateTime<Utc>>,
+    projects: Vec<Uuid>,
+    events: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(keys: impl Iterator<Item = &'a TenantKey<UsageKey>>) -> Self {
+        let mut columns = Self::default();
+        for (tenant, key) in keys {
+            columns.tenants.push(tenant.uuid());
+            columns.hours.push(key.hour);
+            columns.projects.push(key.project_id.uuid());
+            columns.events.push(key.event.as_str());
+        }
+        columns
     }
-    (hours, projects, events)
 }
 
 #[async_trait]
 impl Table for Usage {
-    async fn load(tx: &mut TenantTx, keys: &[UsageKey]) -> Result<Vec<(UsageKey, u64)>, Error> {
-        let (hours, projects, events) = columns(keys.iter());
+    async fn load(
+        connection: &mut PgConnection,
+        keys: &[TenantKey<UsageKey>],
+    ) -> Result<Vec<(TenantKey<UsageKey>, u64)>, Error> {
+        let Columns { tenants, hours, projects, events } = Columns::of(keys.iter());
         let rows = sqlx::query!(
-            "SELECT hour, project_id, event, count
-             FROM usage JOIN unnest($2::timestamptz[], $3::uuid[], $4::text[]) AS wanted (hour, project_id, event)
-                 USING (hour, project_id, event)
-             WHERE tenant_id = $1",
-            tx.tenant().uuid(),
+            r#"SELECT wanted.tenant_id AS "tenant_id!", wanted.hour AS "hour!", wanted.project_id AS "project_id!",
+                      wanted.event AS "event!", used.count
+               FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[])
+                   AS wanted (tenant_id, hour, project_id, event)
+               CROSS JOIN LATERAL (
+                   SELECT count FROM usage
+                   WHERE tenant_id = wanted.tenant_id AND hour = wanted.hour AND project_id = wanted.project_id
+                     AND event = wanted.event
+                   OFFSET 0
+               ) AS used"#,
+            &tenants,
             &hours,
             &projects,
             &events as &[&str]
         )
-        .fetch_all(&mut **tx)
+        .fetch_all(connection)
         .await
         .map_err(database_error)?;
         let key = |hour, project: Uuid, event| UsageKey { hour, project_id: project.into(), event };
-        Ok(rows.into_iter().map(|row| (key(row.hour, row.project_id, row.event), row.count as u64)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| ((row.tenant_id.into(), key(row.hour, row.project_id, row.event)), row.count as u64))
+            .collect())
     }
 
-    async fn save(tx: &mut TenantTx, rows: &[(UsageKey, u64)]) -> Result<(), Error> {
-        let (hours, projects, events) = columns(rows.iter().map(|(key, _)| key));
+    async fn save(tx: &mut ProjectingTx, rows: &[(TenantKey<UsageKey>, u64)]) -> Result<(), Error> {
+        let Columns { tenants, hours, projects, events } = Columns::of(rows.iter().map(|(key, _)| key));
         let counts: Vec<i64> = rows.iter().map(|(_, count)| *count as i64).collect();
         sqlx::query!(
             "INSERT INTO usage (tenant_id, hour, project_id, event, count)
-             SELECT $1, * FROM unnest($2::timestamptz[], $3::uuid[], $4::text[], $5::bigint[])
+             SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::bigint[])
              ON CONFLICT (tenant_id, hour, project_id, event) DO UPDATE SET count = excluded.count",
-            tx.tenant().uuid(),
+            &tenants,
             &hours,
             &projects,
             &events as &[&str],
@@ -189,13 +217,13 @@ impl Table for Usage {
         .map_err(database_error)
     }
 
-    async fn delete(tx: &mut TenantTx, keys: &[UsageKey]) -> Result<(), Error> {
-        let (hours, projects, events) = columns(keys.iter());
+    async fn delete(tx: &mut ProjectingTx, keys: &[TenantKey<UsageKey>]) -> Result<(), Error> {
+        let Columns { tenants, hours, projects, events } = Columns::of(keys.iter());
         sqlx::query!(
-            "DELETE FROM usage WHERE tenant_id = $1 AND (hour, project_id, event) IN (
-                 SELECT * FROM unnest($2::timestamptz[], $3::uuid[], $4::text[])
+            "DELETE FROM usage WHERE (tenant_id, hour, project_id, event) IN (
+                 SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[])
              )",
-            tx.tenant().uuid(),
+            &tenants,
             &hours,
             &projects,
             &events as &[&str]
@@ -206,8 +234,8 @@ impl Table for Usage {
         .map_err(database_error)
     }
 
-    async fn clear(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM usage WHERE tenant_id = $1", tx.tenant().uuid())
+    async fn clear(tx: &mut ProjectingTx, tenant: TenantId) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM usage WHERE tenant_id = $1", tenant.uuid())
             .execute(&mut **tx)
             .await
             .map(|_| ())

@@ -1,23 +1,29 @@
-//! One visit of the projector to a tenant: a batch of its journal goes into all projections that stand together, in one
-//! transaction.
+//! A visit of the projector: a batch of some tenants' journals goes into their projections, in one transaction with their
+//! checkpoints.
 
-use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
+use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, time::Duration};
 
 use application::error::Error;
 use domain::{ids::TenantId, recorded_event::RecordedEvent};
 use futures_util::FutureExt;
-use infrastructure::{database::Database, journal, tenant_tx::TenantTx};
+use infrastructure::{
+    database::Database,
+    journal::{self, Range},
+    projecting_tx::ProjectingTx,
+};
 
 use crate::{
     causes::with_causes,
-    checkpoint::{self, Advance, Group},
     fold::{ProjectError, Projection},
+    groups::{self, Advance, Together, Which},
     left_alone::LeftAlone,
     turns::Outcome,
 };
 
-/// How many events go through projections in one transaction.
+/// How many events of a tenant go through projections in one transaction.
 pub(crate) const BATCH: u32 = 1_000;
+/// How many events of several tenants do.
+const SHARED_BATCH: u32 = 8_000;
 /// How long a projection that failed is left alone.
 const BACKOFF: Duration = Duration::from_secs(5);
 /// How long a projection that somebody else is at (a rebuild, another worker) is left alone.
@@ -27,9 +33,11 @@ const QUERY_CANCELED: &str = "57014";
 
 /// Who visits tenants.
 pub(crate) struct Visitor {
-    pub(crate) database: Database,
-    pub(crate) projections: &'static [&'static dyn Projection],
-    pub(crate) left_alone: LeftAlone,
+    database: Database,
+    projections: &'static [&'static dyn Projection],
+    /// Theirs, in order.
+    names: Vec<&'static str>,
+    left_alone: LeftAlone,
 }
 
 /// What kept a group of projections from going on.
@@ -47,61 +55,128 @@ impl From<Error> for Trouble {
 }
 
 impl Visitor {
-    /// Takes in one batch for the projections that have come furthest, and one for those that have come least far, if
-    /// those are others: so neither waits for the other longer than that. `tx` is fresh; commit what comes back.
-    pub(crate) async fn visit(&self, tx: TenantTx) -> Result<(TenantTx, Outcome), Error> {
-        let tenant = tx.tenant();
-        let (mut tx, front) = self.go_on(tx, Group::Furthest).await?;
+    pub(crate) fn new(database: Database, projections: &'static [&'static dyn Projection]) -> Self {
+        let mut names: Vec<&str> = projections.iter().map(|projection| projection.name()).collect();
+        names.sort_unstable();
+        Self { database, projections, names, left_alone: LeftAlone::default() }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The projections' names, in order.
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// Takes in a batch for each of the tenants: together, where all of a tenant's projections stand together and none of
+    /// them fails, or else tenant by tenant.
+    pub(crate) async fn visit(&self, tenants: &[TenantId]) -> Result<HashMap<TenantId, Outcome>, Error> {
+        let mut outcomes = HashMap::with_capacity(tenants.len());
+        let mut apart = Vec::new();
+        for (tenant, standing) in tenants.iter().zip(self.visit_together(tenants).await?) {
+            match standing {
+                Together::AtHead | Together::GoOn { behind: false, .. } => {
+                    outcomes.insert(*tenant, Outcome::Done);
+                }
+                Together::GoOn { behind: true, .. } => drop(outcomes.insert(*tenant, Outcome::More)),
+                Together::Apart => apart.push(*tenant),
+            }
+        }
+        for tenant in apart {
+            outcomes.insert(tenant, self.visit_apart(tenant).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Takes in a batch for all tenants in one transaction. If that fails, for whatever reason, nobody has gone on.
+    async fn visit_together(&self, tenants: &[TenantId]) -> Result<Vec<Together>, Error> {
+        let batch = (SHARED_BATCH / tenants.len().max(1) as u32).clamp(1, BATCH);
+        let mut tx = ProjectingTx::begin(&self.database, tenants.to_vec()).await?;
+        let standings = groups::advance_together(&mut tx, &self.names, batch).await?;
+        let range = |standing: &Together| match standing {
+            Together::GoOn { range, .. } => Some(*range),
+            Together::AtHead | Together::Apart => None,
+        };
+        let ranges: Vec<Range> = standings.iter().filter_map(range).collect();
+        if ranges.is_empty() {
+            return Ok(standings);
+        }
+        let events = journal::read_ranges(&mut tx, &ranges).await?;
+        for projection in self.concerned(self.projections, &events) {
+            if project(projection, &mut tx, &events).await.is_err() {
+                // Whose fault it is shows when they are visited one by one.
+                tx.rollback().await?;
+                return Ok(vec![Together::Apart; tenants.len()]);
+            }
+        }
+        tx.commit().await?;
+        Ok(standings)
+    }
+
+    fn concerned(
+        &self,
+        projections: &[&'static dyn Projection],
+        events: &[RecordedEvent],
+    ) -> Vec<&'static dyn Projection> {
+        projections.iter().copied().filter(|projection| projection.concerns(events)).collect()
+    }
+
+    /// Takes in one batch of a tenant for the projections that have come furthest, and one for those that have come least
+    /// far, if those are others: so neither waits for the other longer than that.
+    async fn visit_apart(&self, tenant: TenantId) -> Result<Outcome, Error> {
+        let front = self.go_on(tenant, Which::Furthest).await?;
         if !front.missing.is_empty() {
-            tx = tx.commit_and_begin_computed(tenant).await?;
-            let missing: Vec<&str> = front.missing.iter().map(String::as_str).collect();
-            checkpoint::create(&mut tx, &missing).await?;
-            return Ok((tx, Outcome::More));
+            groups::begin(&self.database, tenant, &texts(&front.missing)).await?;
+            return Ok(Outcome::More);
+        }
+        if !front.tangled.is_empty() {
+            groups::stand_apart(&self.database, tenant, &texts(&front.tangled)).await?;
+            return Ok(Outcome::More);
         }
         if !front.behind {
-            return Ok((tx, Outcome::Done));
+            return Ok(Outcome::Done);
         }
-        let (tx, rear) = self.go_on(tx.commit_and_begin_computed(tenant).await?, Group::Last).await?;
-        Ok((tx, if rear.behind { Outcome::More } else { Outcome::Done }))
+        let rear = self.go_on(tenant, Which::Last).await?;
+        Ok(if rear.behind { Outcome::More } else { Outcome::Done })
     }
 
     /// Takes a batch into a group of those that are not left alone. If one of them fails, the others go on without it.
-    async fn go_on(&self, mut tx: TenantTx, group: Group) -> Result<(TenantTx, Advance), Error> {
-        let tenant = tx.tenant();
+    async fn go_on(&self, tenant: TenantId, which: Which) -> Result<Advance, Error> {
         let willing: Vec<_> = self
             .projections
             .iter()
             .copied()
             .filter(|projection| !self.left_alone.contains(tenant, projection.name()))
             .collect();
-        match self.take(&mut tx, &willing, group).await {
-            Ok(advance) => Ok((tx, advance)),
+        match self.take(tenant, &willing, which).await {
+            Ok(advance) => Ok(advance),
             Err(Trouble::All(error)) => Err(error),
             Err(Trouble::One(failed, error, group)) => {
-                tx.rollback().await?;
                 if group.len() == 1 {
                     self.back_off(tenant, failed, error).await?;
                 } else {
-                    self.apart(tenant, &group).await?;
+                    self.take_each(tenant, &group).await?;
                 }
-                let tx = TenantTx::begin_computed(&self.database, tenant).await?;
-                Ok((tx, Advance { behind: true, ..Advance::default() }))
+                Ok(Advance { behind: true, ..Advance::default() })
             }
         }
     }
 
     /// Takes a batch into each of `projections` by itself: one of them has failed with all of them, and its statements
     /// may have been the cause of the others' (a transaction has one fate).
-    async fn apart(&self, tenant: TenantId, projections: &[&'static dyn Projection]) -> Result<(), Error> {
+    async fn take_each(
+        &self,
+        tenant: TenantId,
+        projections: &[&'static dyn Projection],
+    ) -> Result<(), Error> {
+        groups::stand_apart(&self.database, tenant, &names(projections)).await?;
         for projection in projections {
-            let mut tx = TenantTx::begin_computed(&self.database, tenant).await?;
-            match self.take(&mut tx, &[*projection], Group::Furthest).await {
-                Ok(_) => tx.commit().await?,
+            match self.take(tenant, &[*projection], Which::Furthest).await {
+                Ok(_) => {}
                 Err(Trouble::All(error)) => return Err(error),
-                Err(Trouble::One(failed, error, _)) => {
-                    tx.rollback().await?;
-                    self.back_off(tenant, failed, error).await?;
-                }
+                Err(Trouble::One(failed, error, _)) => self.back_off(tenant, failed, error).await?,
             }
         }
         Ok(())
@@ -110,13 +185,12 @@ impl Visitor {
     /// Takes a batch into those of `projections` that stand together.
     async fn take(
         &self,
-        tx: &mut TenantTx,
+        tenant: TenantId,
         projections: &[&'static dyn Projection],
-        group: Group,
+        which: Which,
     ) -> Result<Advance, Trouble> {
-        let tenant = tx.tenant();
-        let names: Vec<&str> = projections.iter().map(|projection| projection.name()).collect();
-        let advance = checkpoint::advance_group(tx, &names, group, BATCH).await?;
+        let mut tx = ProjectingTx::begin(&self.database, vec![tenant]).await?;
+        let advance = groups::advance(&mut tx, tenant, &names(projections), which, BATCH).await?;
         let among = |names: &[String]| {
             let named = |projection: &&&dyn Projection| names.iter().any(|name| name == projection.name());
             projections.iter().filter(named).copied().collect::<Vec<&'static dyn Projection>>()
@@ -128,16 +202,15 @@ impl Visitor {
         if moved.is_empty() {
             return Ok(advance);
         }
-        let length = advance.to - advance.from;
-        let events = journal::read(tx, advance.from, length as u32).await?;
-        if events.len() as u64 != length {
-            return Err(Trouble::All(Error::internal("the journal has a gap")));
-        }
-        for projection in moved.iter().filter(|projection| projection.concerns(&events)) {
-            if let Err(error) = project(*projection, tx, &events).await {
+        let range = Range { tenant, after: advance.from, to: advance.to };
+        let events = journal::read_ranges(&mut tx, &[range]).await?;
+        for projection in self.concerned(&moved, &events) {
+            if let Err(error) = project(projection, &mut tx, &events).await {
+                tx.rollback().await?;
                 return Err(Trouble::One(projection.name(), error, moved));
             }
         }
+        tx.commit().await?;
         Ok(advance)
     }
 
@@ -158,13 +231,13 @@ impl Visitor {
         tracing::error!(%tenant, projection, error, "a projection failed; the others go on");
         metrics::counter!("annals_projection_failures_total", "projection" => projection).increment(1);
         self.left_alone.add(tenant, projection, BACKOFF);
-        checkpoint::note_failure(&self.database, tenant, projection, &error).await
+        groups::note_failure(&self.database, tenant, projection, &error).await
     }
 }
 
 async fn project(
     projection: &dyn Projection,
-    tx: &mut TenantTx,
+    tx: &mut ProjectingTx,
     events: &[RecordedEvent],
 ) -> Result<(), ProjectError> {
     let projected = AssertUnwindSafe(projection.project(tx, events)).catch_unwind().await;
@@ -172,6 +245,14 @@ async fn project(
     metrics::counter!("annals_projection_events_total", "projection" => projection.name())
         .increment(events.len() as u64);
     Ok(())
+}
+
+fn names(projections: &[&'static dyn Projection]) -> Vec<&'static str> {
+    projections.iter().map(|projection| projection.name()).collect()
+}
+
+fn texts(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
 }
 
 fn took_too_long(error: &Error) -> bool {

@@ -16,7 +16,7 @@ use sqlx::types::Json;
 use crate::{
     checkpoint,
     entity_table::entity_table,
-    fold::{Fold, FoldError, Table},
+    fold::{Fold, FoldError, row},
     page::{Page, PageRequest},
 };
 
@@ -108,8 +108,7 @@ pub async fn get(
 
 /// The workspace of the transaction's tenant with this id, or that there is no such resource.
 pub(crate) async fn of_id(tx: &mut TenantTx, id: WorkspaceId) -> Result<WorkspaceRow, Error> {
-    let rows = Workspaces::load(tx, &[id]).await?;
-    rows.into_iter().next().map(|(_, row)| row).ok_or_else(Error::not_found)
+    row::<Workspaces>(tx, id).await?.ok_or_else(Error::not_found)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use infrastructure::{
     growth::Growth,
     journal::PgJournal,
     keys::MasterKey,
+    projecting_tx::ProjectingTx,
     tenant_tx::TenantTx,
     test_postgres::TestDatabase,
     vault::Vault,
@@ -91,7 +92,7 @@ impl Projection for Probe {
         true
     }
 
-    async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
+    async fn project(&self, tx: &mut ProjectingTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
         assert!(!self.panics.load(Ordering::SeqCst), "{} events are too many", events.len());
         if let Some(statement) = self.statement {
             sqlx::raw_sql(statement).execute(&mut **tx).await.map_err(database_error)?;
@@ -105,7 +106,7 @@ impl Projection for Probe {
         true
     }
 
-    async fn forget(&self, tx: &mut TenantTx) -> Result<(), Error> {
+    async fn forget(&self, tx: &mut ProjectingTx, _: TenantId) -> Result<(), Error> {
         let limits = "SELECT current_setting('statement_timeout') || ' '
                           || current_setting('idle_in_transaction_session_timeout')";
         let limits: String =
@@ -193,7 +194,7 @@ impl Fixture {
         let name = projection.name();
         let mut tx = TenantTx::begin(&self.database, self.tenant).await.unwrap();
         let position = checkpoint::position(&mut tx, name).await.unwrap();
-        let error = sqlx::query_scalar("SELECT error FROM projection_checkpoints WHERE projection = $1")
+        let error = sqlx::query_scalar("SELECT error FROM projection_positions WHERE projection = $1")
             .bind(name)
             .fetch_optional(&mut *tx)
             .await
@@ -309,7 +310,11 @@ async fn who_is_locked_is_left_alone_and_the_rest_go_on() {
     fixture.append().await;
     projector.catch_up(fixture.tenant).await.unwrap();
     let mut elsewhere = TenantTx::begin(&fixture.database, fixture.tenant).await.unwrap();
-    let lock = "SELECT FROM projection_checkpoints WHERE projection = 'locked' FOR UPDATE";
+    let apart = sqlx::query("SELECT stand_apart($1, '{locked}')").bind(fixture.tenant.uuid());
+    apart.execute(&mut *elsewhere).await.unwrap();
+    elsewhere.commit().await.unwrap();
+    let mut elsewhere = TenantTx::begin(&fixture.database, fixture.tenant).await.unwrap();
+    let lock = "SELECT FROM projection_checkpoints WHERE projections = '{locked}' FOR UPDATE";
     sqlx::query(lock).execute(&mut *elsewhere).await.unwrap();
     fixture.append().await;
     let caught_up = timeout(Duration::from_secs(5), projector.catch_up(fixture.tenant)).await;

@@ -44,13 +44,13 @@ impl Postgres {
         let start = Instant::now();
         loop {
             let behind: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM journal_heads AS head
-                 LEFT JOIN (
-                     SELECT tenant_id, count(*) AS projections, min(position) AS position
+                "WITH seen AS (
+                     SELECT tenant_id, sum(cardinality(projections)) AS projections, min(position) AS position
                      FROM projection_checkpoints GROUP BY tenant_id
-                 ) AS seen USING (tenant_id)
+                 )
+                 SELECT count(*) FROM journal_heads AS head LEFT JOIN seen USING (tenant_id)
                  WHERE head.position > coalesce(seen.position, 0)
-                    OR seen.projections < (SELECT count(DISTINCT projection) FROM projection_checkpoints)",
+                    OR seen.projections < (SELECT max(projections) FROM seen)",
             )
             .fetch_one(&mut connection)
             .await?;

@@ -32,7 +32,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
-use self::{measure::runner::Runner, size::Size};
+use self::{measure::runner::Runner, run::Part, size::Size};
 
 /// Measures Annals beside raw COPY and stock postgres-es, in about two minutes.
 #[derive(Parser)]
@@ -43,6 +43,9 @@ struct Args {
     /// Also write the figures to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure only these parts. What rebuilding rebuilds is what tracking has tracked.
+    #[arg(value_name = "PART")]
+    parts: Vec<Part>,
     #[command(flatten)]
     runner: Runner,
 }
@@ -56,7 +59,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let size = if args.quick { Size::QUICK } else { Size::FULL };
-    match run::run(&size, args.json.as_deref()).await {
+    match run::run(&size, &args.parts, args.json.as_deref()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("figures: {error:#}");

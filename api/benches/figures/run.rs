@@ -3,6 +3,7 @@
 use std::{fs, path::Path, thread, time::Instant};
 
 use anyhow::ensure;
+use clap::ValueEnum;
 use domain::ids::TenantId;
 
 use super::{
@@ -28,8 +29,17 @@ const WARM_UP_BATCHES: usize = 20;
 /// How many tenants the probes of visibility go to.
 const PROBED: usize = 10;
 
-/// Measures everything, and prints it.
-pub(super) async fn run(size: &Size, json: Option<&Path>) -> anyhow::Result<()> {
+/// A part of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    Tracking,
+    Rebuilding,
+    Commands,
+    Processes,
+}
+
+/// Measures `parts`, or everything if none is named, and prints it.
+pub(super) async fn run(size: &Size, parts: &[Part], json: Option<&Path>) -> anyhow::Result<()> {
     let server = Server::start().await?;
     let postgres = Postgres::new(server.postgres_url()?);
     let machine = format!("{}, {}", machine(), postgres.describe().await?);
@@ -38,10 +48,19 @@ pub(super) async fn run(size: &Size, json: Option<&Path>) -> anyhow::Result<()> 
     let bearer = server.sign_in().await?;
     let mut run =
         Run { size, server, bearer, postgres, figures: vec![], measurements: vec![], notes: vec![ready] };
-    run.tracking().await?;
-    run.rebuilding().await?;
-    run.commands().await?;
-    run.processes().await?;
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    if wanted(Part::Tracking) {
+        run.tracking().await?;
+    }
+    if wanted(Part::Rebuilding) {
+        run.rebuilding().await?;
+    }
+    if wanted(Part::Commands) {
+        run.commands().await?;
+    }
+    if wanted(Part::Processes) {
+        run.processes().await?;
+    }
     run.growth();
     run.memory();
     let Run { server, figures, measurements, notes, .. } = run;

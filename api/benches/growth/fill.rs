@@ -192,9 +192,10 @@ async fn finish(owner: &mut PgConnection) -> anyhow::Result<()> {
             "INSERT INTO journal_heads (tenant_id, position, recorded_at)
              SELECT tenant_id, max(position), max(recorded_at) FROM events JOIN filled USING (tenant_id)
              GROUP BY tenant_id;
-             INSERT INTO projection_checkpoints (tenant_id, projection, position)
-             SELECT tenant_id, projection, position
-             FROM (SELECT DISTINCT projection FROM projection_checkpoints) AS known
+             INSERT INTO projection_checkpoints (tenant_id, projections, position)
+             SELECT tenant_id, projections, position
+             FROM (SELECT array_agg(DISTINCT projection ORDER BY projection) AS projections FROM projection_positions)
+                 AS known
              CROSS JOIN journal_heads JOIN filled USING (tenant_id);
              CREATE UNIQUE INDEX events_by_stream ON events (tenant_id, stream_id, sequence) WITH (fillfactor = 70);
              ALTER INDEX events_by_stream RESET (fillfactor)",

@@ -51,6 +51,9 @@ struct Args {
     turns: usize,
     #[command(flatten)]
     runner: Runner,
+    /// What `cargo bench` and test runners may add; there is nothing to choose.
+    #[arg(hide = true)]
+    _filter: Vec<String>,
 }
 
 const SMALL: Extent = Extent { tenants: 10, events_per_tenant: 10_000 };

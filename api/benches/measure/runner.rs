@@ -11,9 +11,6 @@ pub(crate) struct Runner {
     /// What test runners ask before they run anything.
     #[arg(long, hide = true)]
     list: bool,
-    /// What `cargo bench` and test runners may add; there is one benchmark, so there is nothing to choose.
-    #[arg(hide = true)]
-    _filter: Vec<String>,
 }
 
 impl Runner {

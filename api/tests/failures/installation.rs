@@ -94,7 +94,7 @@ impl Installation {
         self.wait_until(&format!(
             "SELECT NOT EXISTS (SELECT FROM journal_heads AS head
                 CROSS JOIN (VALUES {}) AS one (projection)
-                LEFT JOIN projection_checkpoints AS checkpoint USING (tenant_id, projection)
+                LEFT JOIN projection_positions AS checkpoint USING (tenant_id, projection)
                 WHERE coalesce(checkpoint.position, 0) < head.position)",
             projections.join(", ")
         ))

@@ -92,7 +92,7 @@ async fn a_projector_that_is_killed_again_and_again_ends_where_an_undisturbed_on
     let behind = async || {
         let mut superuser = app.superuser().await;
         let done: i64 =
-            sqlx::query_scalar("SELECT coalesce(sum(position), 0)::bigint FROM projection_checkpoints")
+            sqlx::query_scalar("SELECT coalesce(sum(position), 0)::bigint FROM projection_positions")
                 .fetch_one(&mut superuser)
                 .await
                 .unwrap();

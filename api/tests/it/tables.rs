@@ -61,7 +61,7 @@ impl TestApp {
             let behind: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM journal_heads AS head
                  CROSS JOIN unnest($1::text[]) AS projection
-                 LEFT JOIN projection_checkpoints AS checkpoint USING (tenant_id, projection)
+                 LEFT JOIN projection_positions AS checkpoint USING (tenant_id, projection)
                  WHERE coalesce(checkpoint.position, 0) < head.position",
             )
             .bind(::projections::ALL.iter().map(|projection| projection.name()).collect::<Vec<_>>())

@@ -65,9 +65,27 @@ impl Cluster {
         for setting in settings(self.durability) {
             command.arg("-c").arg(setting);
         }
+        command.arg("-c").arg(format!("wal_compression={}", self.wal_compression()));
         command.arg("-c").arg(format!("unix_socket_directories={}", self.socket_dir.display()));
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         Ok((command, log))
+    }
+
+    /// How pages are compressed in the log. LZ4 takes a fraction of the time that PostgreSQL's own method does, but not every
+    /// build of PostgreSQL has it.
+    fn wal_compression(&self) -> &'static str {
+        let mut asked = self.account.command(self.programs.postgres(), &self.home);
+        asked.arg("-D").arg(self.home.join("data")).args([
+            "-c",
+            "wal_compression=lz4",
+            "-C",
+            "wal_compression",
+        ]);
+        asked.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        match asked.status() {
+            Ok(status) if status.success() => "lz4",
+            _ => "on",
+        }
     }
 }
 
@@ -145,7 +163,6 @@ fn settings(durability: Durability) -> Vec<String> {
         "shared_buffers=256MB".to_owned(),
         "max_wal_size=2GB".to_owned(),
         "checkpoint_timeout=15min".to_owned(),
-        "wal_compression=on".to_owned(),
         "random_page_cost=1.1".to_owned(),
         // No standby will ever read the log.
         "wal_level=minimal".to_owned(),

@@ -16,6 +16,7 @@ use domain::{
 };
 use secrecy::ExposeSecret;
 use serde_json::value::to_raw_value;
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{
@@ -41,35 +42,38 @@ pub(super) enum Committing {
     Refused(Error),
     /// Another commit was in the way; nothing was committed.
     GaveWay,
+    /// A stream exists that was to be begun; nothing was committed.
+    Repeated,
     /// Nothing was committed, because these sessions have newer events than was known.
     SessionsChanged(Vec<Uuid>),
 }
 
-/// Locks the end of the journal of the transaction's tenant, so that this transaction is its only writer.
-pub(super) async fn lock_head(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<Head, Error> {
-    if let Some(head) = try_lock_head(tx).await? {
-        return Ok(head);
-    }
-    sqlx::query!(
-        "INSERT INTO journal_heads (tenant_id, position, recorded_at) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING",
-        tx.tenant().uuid(),
-        now
-    )
-    .execute(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    try_lock_head(tx).await?.ok_or_else(|| Error::internal("a journal's head is never deleted"))
+/// A journal whose end is locked, so that this transaction is its only writer.
+pub(super) struct Locked {
+    pub(super) tx: TenantTx,
+    /// Where it ends.
+    pub(super) head: Head,
+    /// The streams that have got events after the position that was known; `None`: too many to name.
+    pub(super) changed: Option<Vec<Uuid>>,
 }
 
-async fn try_lock_head(tx: &mut TenantTx) -> Result<Option<Head>, Error> {
-    let head = sqlx::query!(
-        "SELECT position, recorded_at FROM journal_heads WHERE tenant_id = $1 FOR UPDATE",
-        tx.tenant().uuid()
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    Ok(head.map(|head| Head { position: head.position as u64, recorded_at: head.recorded_at }))
+/// Locks the end of a tenant's journal, of which the events up to position `known` are known.
+pub(super) async fn lock_journal(
+    database: &Database,
+    tenant: TenantId,
+    known: u64,
+    now: DateTime<Utc>,
+) -> Result<Locked, Error> {
+    let question = format!(
+        "SELECT head, head_at, changed FROM journal_lock('{}', {known}, '{}')",
+        tenant.uuid(),
+        now.to_rfc3339()
+    );
+    let (tx, answer) = TenantTx::begin_asking(database, tenant, &question).await?;
+    let [row] = answer.as_slice() else { return Err(Error::internal("a journal has one end")) };
+    let (position, recorded_at, changed): (i64, _, _) =
+        FromRow::from_row(row).map_err(|error: sqlx::Error| database_error(error))?;
+    Ok(Locked { tx, head: Head { position: position as u64, recorded_at }, changed })
 }
 
 /// Writes all that a round holds behind the locked head, and commits.
@@ -96,7 +100,8 @@ pub(super) async fn commit(mut tx: TenantTx, vault: &Vault, round: &mut Round) -
         append(&mut tx, &[&Append { tenant, after: round.after, head: round.head, recordings, witnesses }])
             .await;
     match appended {
-        Err(error) if is_repeated(&error) || gave_way(&error) => Ok(Committing::GaveWay),
+        Err(error) if is_repeated(&error) => Ok(Committing::Repeated),
+        Err(error) if gave_way(&error) => Ok(Committing::GaveWay),
         Err(error) => Err(database_error(error)),
         Ok(call) if !call.changed.is_empty() => Ok(Committing::SessionsChanged(call.changed)),
         Ok(call) if call.appended.is_empty() => Err(Error::internal("a locked journal does not grow")),

@@ -11,6 +11,7 @@ use std::{
 
 use application::{journal::StreamRequest, loaded::Loaded};
 use domain::recorded_event::StreamId;
+use uuid::Uuid;
 
 use super::Head;
 
@@ -92,6 +93,19 @@ impl Memory {
         loaded.into_iter().for_each(|loaded| self.insert(loaded));
     }
 
+    /// Takes in that the journal ends at `head`, and which streams have changed since it ended at [`Self::head`]; `None`: any
+    /// may have.
+    pub(super) fn follow(&mut self, head: Head, changed: Option<&[Uuid]>) {
+        if head != self.head {
+            match changed {
+                Some(changed) => self.retain(|stream, _| !changed.contains(&stream.id)),
+                None => self.clear(),
+            }
+            self.head = head;
+        }
+        self.confirmed = Some(Instant::now());
+    }
+
     /// Takes in the streams of a commit that went from `from` to `to`.
     pub(super) fn advance(&mut self, from: Head, to: Head, loaded: impl IntoIterator<Item = Loaded>) {
         if self.head != from && self.head != to {
@@ -129,7 +143,11 @@ impl Memory {
         let half = uses.len() / 2;
         let (_, median, _) = uses.select_nth_unstable(half);
         let oldest_kept = *median;
-        self.streams.retain(|_, remembered| remembered.last_use > oldest_kept);
+        self.retain(|_, remembered| remembered.last_use > oldest_kept);
+    }
+
+    fn retain(&mut self, keeps: impl Fn(&StreamId, &Remembered) -> bool) {
+        self.streams.retain(|stream, remembered| keeps(stream, remembered));
         let kept: usize = self.streams.values().map(|remembered| remembered.loaded.bytes()).sum();
         self.budget.0.fetch_sub(self.bytes - kept, Ordering::Relaxed);
         self.bytes = kept;
@@ -188,6 +206,18 @@ mod tests {
         memory.learn(head(6), [loaded(&other, 1)]);
         assert!(memory.get(&one).is_none());
         assert!(memory.get(&other).is_some());
+    }
+
+    #[test]
+    fn of_a_foreign_write_whose_streams_are_known_only_those_are_forgotten() {
+        let (mut memory, one, other) = (memory(), stream(), stream());
+        memory.learn(head(5), [loaded(&one, 1), loaded(&other, 1)]);
+        memory.follow(head(7), Some(&[other.id]));
+        assert!(memory.recall(&request(&one)).is_some());
+        assert!(memory.get(&other).is_none());
+        assert_eq!((memory.head(), memory.budget.0.load(Ordering::Relaxed)), (head(7), memory.bytes));
+        memory.follow(head(9), None);
+        assert!(memory.get(&one).is_none());
     }
 
     #[test]

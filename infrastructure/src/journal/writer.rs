@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     appender::{Append, Appended, Appender},
-    commit::{self, Committing},
+    commit::{self, Committing, Locked},
     firsts::Firsts,
     load::{Loading, load},
     memory::Memory,
@@ -31,7 +31,6 @@ use crate::{
     database::{Database, database_error},
     growth::Growth,
     kept_answers,
-    tenant_tx::TenantTx,
     vault::Source,
 };
 
@@ -86,15 +85,8 @@ impl Writer {
         loop {
             match timeout(IDLE, self.commands.recv()).await {
                 Ok(Some(queued)) => {
-                    let mut begun = queued.command.firsts.len();
                     let mut waiting = VecDeque::from([queued]);
-                    while waiting.len() < COMMANDS
-                        && begun < BEGUN
-                        && let Ok(queued) = self.commands.try_recv()
-                    {
-                        begun += queued.command.firsts.len();
-                        waiting.push_back(queued);
-                    }
+                    self.gather(&mut waiting);
                     self.serve(waiting).await;
                 }
                 Ok(None) => return,
@@ -103,6 +95,18 @@ impl Writer {
                     _ => return,
                 },
             }
+        }
+    }
+
+    /// Takes in the commands that have come meanwhile.
+    fn gather(&mut self, waiting: &mut VecDeque<Queued>) {
+        let mut begun: usize = waiting.iter().map(|queued| queued.command.firsts.len()).sum();
+        while waiting.len() < COMMANDS
+            && begun < BEGUN
+            && let Ok(queued) = self.commands.try_recv()
+        {
+            begun += queued.command.firsts.len();
+            waiting.push_back(queued);
         }
     }
 
@@ -226,8 +230,9 @@ impl Writer {
 
     /// Locks the journal's end, decides, and appends: nobody can be faster.
     async fn commit_locked(&mut self, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
-        let mut tx = TenantTx::begin(&self.desk.database, self.tenant).await?;
-        let head = commit::lock_head(&mut tx, self.now()).await?;
+        let known = self.memory().head().position;
+        let Locked { mut tx, head, changed } =
+            commit::lock_journal(&self.desk.database, self.tenant, known, self.now()).await?;
         if let Some(once) = waiting.front().and_then(|queued| queued.command.once.clone())
             && kept_answers::find(&mut tx, &once.identity).await?.is_some()
         {
@@ -237,17 +242,27 @@ impl Writer {
             }
             return Ok(());
         }
-        // Forgets what it remembers of another time.
-        self.memory().learn(head, []);
+        self.memory().follow(head, changed.as_deref());
+        if !waiting.front().is_some_and(Queued::is_alone) {
+            // The lock may have been waited for.
+            self.gather(waiting);
+        }
         let Known { mut start, missing } = self.remembered(waiting);
-        let firsts = firsts(waiting);
-        start.head = head;
-        start.others = Others::Absent;
+        let firsts = if self.is_suspicious() { firsts(waiting) } else { Vec::new() };
         if !missing.is_empty() || !firsts.is_empty() {
             let loading = load(&mut tx, self.desk.database.vault(), self.tenant, &missing, &firsts).await?;
             self.take_in(&mut start, loading);
         }
+        if self.is_suspicious() {
+            start.others = Others::Absent;
+        }
         let mut round = Round::decide(start, waiting, Take::Any, self.now());
+        if round.wants_look {
+            self.suspicious_until = Some(Instant::now() + SUSPICIOUS);
+        }
+        if round.decided.is_empty() {
+            return Ok(());
+        }
         let vault = self.desk.database.vault();
         let committed = match round.seal(vault, Source::Connection(&mut tx)).await {
             Ok(()) => commit::commit(tx, vault, &mut round).await,
@@ -269,6 +284,11 @@ impl Writer {
                 round.undo(waiting);
                 send_back(waiting, &sessions);
                 Ok(())
+            }
+            Ok(Committing::Repeated) => {
+                self.suspicious_until = Some(Instant::now() + SUSPICIOUS);
+                round.undo(waiting);
+                Err(Setback::Outrun)
             }
             Ok(Committing::GaveWay) => {
                 round.undo(waiting);

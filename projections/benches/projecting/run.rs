@@ -173,7 +173,7 @@ impl Bench {
         loop {
             let behind: bool = sqlx::query_scalar(
                 "SELECT EXISTS (
-                     SELECT FROM journal_heads AS head LEFT JOIN projection_checkpoints AS checkpoint USING (tenant_id)
+                     SELECT FROM journal_heads AS head LEFT JOIN projection_positions AS checkpoint USING (tenant_id)
                      GROUP BY head.tenant_id, head.position
                      HAVING count(checkpoint.position) < $1 OR min(checkpoint.position) < head.position)",
             )

@@ -25,7 +25,7 @@ use domain::{
     personal::ERASED,
     recorded_event::RecordedEvent,
 };
-use infrastructure::{database::database_error, jobs::NewJob, tenant_tx::TenantTx};
+use infrastructure::{database::database_error, jobs::NewJob, projecting_tx::ProjectingTx};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -99,7 +99,7 @@ impl Projection for Reactions {
         events.iter().any(|event| JOBS.iter().any(|kind| !matches!((kind.when)(event), Ok(None))))
     }
 
-    async fn project(&self, tx: &mut TenantTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
+    async fn project(&self, tx: &mut ProjectingTx, events: &[RecordedEvent]) -> Result<(), ProjectError> {
         let mut new = Vec::new();
         for event in events {
             for kind in JOBS {
@@ -124,7 +124,7 @@ impl Projection for Reactions {
         false
     }
 
-    async fn forget(&self, _: &mut TenantTx) -> Result<(), Error> {
+    async fn forget(&self, _: &mut ProjectingTx, _: TenantId) -> Result<(), Error> {
         Err(rebuild::not_rebuildable(Self::NAME))
     }
 }
