@@ -74,7 +74,8 @@ pub(crate) fn write_private(file: &Path, text: &str) -> io::Result<()> {
     written.write_all(text.as_bytes())?;
     written.sync_all()?;
     fs::rename(unfinished, file)?;
-    fs::File::open(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+    fs::File::open(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+        .sync_all()
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use super::sealing_key::{MalformedKey, SealingKey};
 use crate::keys::write_private;
 
 /// How the file begins.
-const HEADING: &str = "# What the keys of people are wrapped with, the newest first. `annals keys rotate` keeps this file.\n";
+const HEADING: &str =
+    "# What the keys of people are wrapped with, the newest first. `annals keys rotate` keeps this file.\n";
 
 /// The file of sealing keys, which there need not be.
 #[derive(Clone, Debug)]

@@ -86,6 +86,17 @@ impl Keyring {
         }
     }
 
+    /// What all keys are called, the newest first.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let mut names: Vec<String> = Vec::new();
+        for key in self.given.iter().chain(self.filed().iter()).chain([&self.own]) {
+            if !names.iter().any(|name| name == key.name()) {
+                names.push(key.name().to_owned());
+            }
+        }
+        names.into_iter()
+    }
+
     /// What the keys of the configuration are called, the newest first.
     pub fn given(&self) -> impl Iterator<Item = &str> {
         self.given.iter().map(SealingKey::name)
@@ -97,9 +108,8 @@ impl Keyring {
             return Ok(key);
         }
         self.reload().map_err(Error::internal)?;
-        self.known(name).ok_or_else(|| {
-            Error::internal(UnknownKey { name: name.to_owned(), file: self.file.clone() })
-        })
+        self.known(name)
+            .ok_or_else(|| Error::internal(UnknownKey { name: name.to_owned(), file: self.file.clone() }))
     }
 
     /// The key that wraps.

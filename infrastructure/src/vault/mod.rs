@@ -29,11 +29,11 @@ use application::error::Error;
 use domain::{ids::TenantId, personal::ERASED};
 use uuid::Uuid;
 
-pub use self::{
-    key_file::{KeyFile, KeyFileError, KeyFileLock},
-    keyring::{Keyring, Origin, UnknownKey},
-    rotation::{Rotation, RotationError, WrappedKeys, wrapped_keys},
-    sealing_key::{MalformedKey, SealingKey},
+pub(crate) use self::{
+    addresses::Addresses,
+    cipher::Key,
+    source::Source,
+    subject_key::{SubjectKey, SubjectKeys, seal},
 };
 use self::{
     addresses::{ADDRESSES, is_address},
@@ -41,11 +41,11 @@ use self::{
     sealed_text::SealedText,
     subject_key::Row,
 };
-pub(crate) use self::{
-    addresses::Addresses,
-    cipher::Key,
-    source::Source,
-    subject_key::{SubjectKey, SubjectKeys, seal},
+pub use self::{
+    key_file::{KeyFile, KeyFileError, KeyFileLock},
+    keyring::{Keyring, Origin, UnknownKey},
+    rotation::{Rotation, RotationError, WrappedKeys, wrapped_keys},
+    sealing_key::{MalformedKey, SealingKey},
 };
 use crate::database::database_error;
 
@@ -232,7 +232,7 @@ impl Vault {
     }
 
     /// The sealing keys; an error if it is locked.
-    pub(crate) fn keyring(&self) -> Result<&Keyring, Error> {
+    pub fn keyring(&self) -> Result<&Keyring, Error> {
         self.keyring.as_ref().ok_or_else(|| Error::internal("this command has no secret key"))
     }
 

@@ -79,11 +79,10 @@ mod tests {
     fn a_list_is_in_its_order_and_a_fault_in_it_is_found_without_being_repeated() {
         let keys = SealingKey::parse_list(&format!("{ONE}, {OTHER}\n")).unwrap();
         let of = |text| SealingKey::of(&MasterKey::parse(text).unwrap());
-        assert_eq!(
-            keys.iter().map(SealingKey::name).collect::<Vec<_>>(),
-            [of(ONE).name(), of(OTHER).name()]
-        );
-        for (list, number) in [("", 1), ("short", 1), (&*format!("{ONE},"), 2), (&format!("{ONE} {OTHER}"), 1)] {
+        assert_eq!(keys.iter().map(SealingKey::name).collect::<Vec<_>>(), [of(ONE).name(), of(OTHER).name()]);
+        for (list, number) in
+            [("", 1), ("short", 1), (&*format!("{ONE},"), 2), (&format!("{ONE} {OTHER}"), 1)]
+        {
             let fault = SealingKey::parse_list(list).unwrap_err();
             assert_eq!(fault, MalformedKey { number });
             assert!(!fault.to_string().contains("AAEC"));
