@@ -171,14 +171,16 @@ async fn what_was_interrupted_goes_on() {
 }
 
 #[tokio::test]
-async fn who_is_erased_meanwhile_stays_erased() {
+async fn who_is_erased_meanwhile_stays_erased_and_who_is_not_is_come_back_to() {
     let installation = Installation::new().await;
     let operator = installation.process(NEW).await;
-    let people = people(&operator, 3).await;
-    let mut superuser = installation.superuser().await;
-    superuser.execute("BEGIN").await.unwrap();
+    let people = people(&operator, 4).await;
     let erase = "UPDATE subject_keys SET wrapped_by = '', wrapped = NULL WHERE subject_id = $1";
-    sqlx::query(erase).bind(people[1].0).execute(&mut superuser).await.unwrap();
+    let mut erasing = [installation.superuser().await, installation.superuser().await];
+    for (superuser, (subject, _)) in erasing.iter_mut().zip(&people) {
+        superuser.execute("BEGIN").await.unwrap();
+        sqlx::query(erase).bind(subject).execute(superuser).await.unwrap();
+    }
 
     let rotation = Rotation::begin(&operator).await.unwrap();
     let (others_done, mut others) = tokio::sync::oneshot::channel();
@@ -190,15 +192,17 @@ async fn who_is_erased_meanwhile_stays_erased() {
     });
     tokio::pin!(finishing);
     tokio::select! {
-        _ = &mut finishing => panic!("one is left"),
+        _ = &mut finishing => panic!("two are left"),
         done = &mut others => assert_eq!(done.unwrap(), 2),
     }
-    superuser.execute("COMMIT").await.unwrap();
-    assert_eq!(finishing.await.unwrap(), 2);
-    assert_eq!(installation.wrapped_by(people[1].0).await, None);
+    for (superuser, end) in erasing.iter_mut().zip(["COMMIT", "ROLLBACK"]) {
+        superuser.execute(end).await.unwrap();
+    }
+    assert_eq!(finishing.await.unwrap(), 3);
+    assert_eq!(installation.wrapped_by(people[0].0).await, None);
     let fresh = installation.process(NEW).await;
-    assert_readable(&fresh, &[people[0], people[2]]).await;
-    assert_eq!(keys(&fresh, &BTreeSet::from([people[1].0])).await.unwrap(), []);
+    assert_readable(&fresh, &people[1..]).await;
+    assert_eq!(keys(&fresh, &BTreeSet::from([people[0].0])).await.unwrap(), []);
 }
 
 #[tokio::test]
