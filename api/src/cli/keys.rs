@@ -23,23 +23,21 @@ enum KeysCommand {
     /// Say which sealing keys wrap how many of people's keys, and where they come from (the default).
     List,
     /// Replace the sealing key: wrap all of people's keys with a new one.
+    ///
+    /// Servers run on meanwhile. What was interrupted goes on when it is run again. Nothing else changes: tokens, API keys and
+    /// the journals' signing key stay what they are.
+    ///
+    /// Without ANNALS_SEALING_KEYS and ANNALS_SECRET_KEY a new key is made in the file sealing.keys in the data directory,
+    /// which all servers must share. Keys there that wrap nothing any more are forgotten at the end.
+    ///
+    /// With ANNALS_SEALING_KEYS it takes three steps: put a new key (openssl rand -base64 32) and a comma in front of the
+    /// others and restart all servers with it; run this, with the same variable; take the others away.
+    ///
+    /// A backup of the database needs the sealing keys of its time to be readable.
     Rotate(RotateArgs),
 }
 
-/// Replaces the sealing key: wraps all of people's keys with a new one.
-///
-/// Servers run on meanwhile. What was interrupted goes on when it is run again. Nothing else changes: tokens, API keys and
-/// the journals' signing key stay what they are.
-///
-/// Without ANNALS_SEALING_KEYS and ANNALS_SECRET_KEY a new key is made in the file sealing.keys in the data directory,
-/// which all servers must share. Keys there that wrap nothing any more are forgotten at the end.
-///
-/// With ANNALS_SEALING_KEYS it takes three steps: put a new key (openssl rand -base64 32) and a comma in front of the
-/// others and restart all servers with it; run this, with the same variable; take the others away.
-///
-/// A backup of the database needs the sealing keys of its time to be readable.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
 struct RotateArgs {
     /// Forget no key of the file, because backups of the database from before are still to be readable.
     #[arg(long)]

@@ -233,6 +233,7 @@ async fn write(
     query.execute(tx).await.map(drop).map_err(database_error)
 }
 
-#[cfg(all(test, feature = "test-support"))]
+#[cfg(test)]
+#[cfg(feature = "test-support")]
 #[path = "rotation_tests.rs"]
 mod tests;
