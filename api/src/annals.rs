@@ -15,7 +15,6 @@ use infrastructure::{
     embedded_postgres::{EmbeddedPostgres, EmbeddedPostgresError, EmbeddedPostgresSettings},
     growth::Growth,
     journal::PgJournal,
-    keys::MasterKey,
     limits::{MemoryLimits, RedisLimits},
     mail::{FolderMailer, SmtpMailer},
     notary::NotaryKey,
@@ -25,12 +24,10 @@ use projections::reactions::MailOffice;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::config::Config;
+use crate::{config::Config, keys};
 
 /// Where a running server leaves the address of its private PostgreSQL for commands that come along.
 const ADDRESS_FILE: &str = "postgres-url";
-/// The file in the data directory that holds the secret key.
-const KEY_FILE: &str = "secret.key";
 
 /// Annals, put together: what handlers, workers and commands work with.
 pub struct Annals {
@@ -107,8 +104,8 @@ impl Annals {
     /// Migrates the database and puts everything together.
     pub async fn start(config: Config, postgres: &Postgres) -> anyhow::Result<Arc<Self>> {
         database::migrate(postgres.options()).await?;
-        let key = master_key(&config)?;
-        let (options, vault) = (postgres.options().clone(), Vault::new(&key));
+        let key = keys::master_key(&config)?;
+        let (options, vault) = (postgres.options().clone(), Vault::new(keys::keyring(&config, &key)?));
         let database = Database::connect(options, config.database_connections, vault).await?;
         database.unlock().await.context("the secret key does not fit the database")?;
         let redis = match &config.redis_url {
@@ -134,7 +131,7 @@ impl Annals {
             public_url: config.public_url(),
         });
         let access_tokens = AccessTokens::new(key.derive("access tokens"));
-        let notary_key = notary_key_of(&key);
+        let notary_key = keys::notary_key(&key);
         let answer_seals = AnswerSeals::new(key.derive("kept answers"));
         Ok(Arc::new(Self {
             app,
@@ -148,26 +145,6 @@ impl Annals {
             config,
         }))
     }
-}
-
-/// The key that journals are signed with, for commands that only look: none is made.
-pub fn known_notary_key(config: &Config) -> anyhow::Result<NotaryKey> {
-    let file = config.data_dir.join(KEY_FILE);
-    let is_known = config.secret_key.is_some() || file.exists();
-    anyhow::ensure!(is_known, "no key is configured, and there is none in {}; give --key", file.display());
-    Ok(notary_key_of(&master_key(config)?))
-}
-
-fn notary_key_of(key: &MasterKey) -> NotaryKey {
-    NotaryKey::of_seed(key.derive("journal checkpoints"))
-}
-
-fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
-    if let Some(key) = &config.secret_key {
-        return Ok(MasterKey::parse(key.expose_secret())?);
-    }
-    std::fs::create_dir_all(&config.data_dir)?;
-    Ok(MasterKey::load_or_make(&config.data_dir.join(KEY_FILE))?)
 }
 
 fn mailer(config: &Config) -> anyhow::Result<Arc<dyn Mailer>> {

@@ -6,6 +6,7 @@ use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };
+use infrastructure::vault::SealingKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub struct Config {
     pub mail_from: String,
     /// The secret that all keys are derived from, 32 bytes in base64; by default one is made in the data directory.
     pub secret_key: Option<SecretString>,
+    /// The keys that people's keys are wrapped with, separated by commas, the newest first: each 32 bytes in base64. By
+    /// default the secret key's own, and those that `annals keys rotate` has made in the data directory.
+    pub sealing_keys: Option<SecretString>,
 }
 
 /// The configuration can't be used.
@@ -73,8 +77,16 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 /// Keys that are read from `ANNALS_…`.
-const PREFIXED: &[&str] =
-    &["bind", "data_dir", "log", "public_url", "database_connections", "mail_from", "secret_key"];
+const PREFIXED: &[&str] = &[
+    "bind",
+    "data_dir",
+    "log",
+    "public_url",
+    "database_connections",
+    "mail_from",
+    "secret_key",
+    "sealing_keys",
+];
 /// Keys that are read under their own names.
 const UNPREFIXED: &[&str] = &["database_url", "redis_url", "smtp_url"];
 /// Variables with our prefix that belong to `annals track` and `annals import`.
@@ -99,10 +111,21 @@ impl Config {
         let unset = |value: &Option<SecretString>| {
             value.as_ref().is_some_and(|value| value.expose_secret().is_empty())
         };
-        for value in [&mut self.database_url, &mut self.redis_url, &mut self.smtp_url, &mut self.secret_key] {
+        for value in [
+            &mut self.database_url,
+            &mut self.redis_url,
+            &mut self.smtp_url,
+            &mut self.secret_key,
+            &mut self.sealing_keys,
+        ] {
             if unset(value) {
                 *value = None;
             }
+        }
+        if let Some(keys) = &self.sealing_keys
+            && let Err(fault) = SealingKey::parse_list(keys.expose_secret())
+        {
+            return Err(rule("sealing_keys", format!("(ANNALS_SEALING_KEYS): {fault}")));
         }
         if !(2..=1_000).contains(&self.database_connections) {
             return Err(rule("database_connections", "must be from 2 to 1000"));
@@ -168,9 +191,14 @@ mod tests {
             (Config { database_connections: 0, ..defaults() }, "database_connections"),
             (Config { public_url: Some("ftp://x".to_owned()), ..defaults() }, "public_url"),
             (Config { mail_from: "nobody".to_owned(), ..defaults() }, "mail_from"),
+            (
+                Config { sealing_keys: Some("c2hvcnQ=".to_owned().into()), ..defaults() },
+                "ANNALS_SEALING_KEYS",
+            ),
         ];
         for (config, key) in wrong {
-            assert!(config.check().unwrap_err().to_string().contains(key));
+            let said = config.check().unwrap_err().to_string();
+            assert!(said.contains(key) && !said.contains("c2hvcnQ="), "{said}");
         }
     }
 

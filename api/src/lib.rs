@@ -6,6 +6,7 @@
 pub mod annals;
 pub mod cli;
 pub mod config;
+pub mod keys;
 pub mod routes;
 pub mod telemetry;
 pub mod work;

@@ -116,7 +116,7 @@ impl Database {
         self.vault.open(Source::Pool(self), tenant, texts).await
     }
 
-    /// Goes on only if the vault's secret is the one that the keys in this database are wrapped with.
+    /// Goes on only if the vault has the key that the keys in this database are wrapped with.
     pub async fn unlock(&self) -> Result<(), Error> {
         self.vault.addresses(Source::Pool(self)).await.map(drop)
     }

@@ -65,14 +65,17 @@ impl MasterKey {
     }
 }
 
-/// Appears under its name only when it is complete, so that a crash leaves no half of a key.
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
+/// Appears under its name only when it is complete, so that a crash leaves no half of a key; and it is on the disk, name and
+/// all, when this returns, because something is about to depend on it.
+pub(crate) fn write_private(file: &Path, text: &str) -> io::Result<()> {
     let unfinished = file.with_extension("new");
     let _ = fs::remove_file(&unfinished);
     let mut written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     written.write_all(text.as_bytes())?;
     written.sync_all()?;
-    fs::rename(unfinished, file)
+    fs::rename(unfinished, file)?;
+    fs::File::open(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+        .sync_all()
 }
 
 #[cfg(test)]

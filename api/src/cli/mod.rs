@@ -4,6 +4,7 @@ mod admin;
 mod demo;
 mod export;
 mod import;
+mod keys;
 mod migrate;
 mod progress;
 mod rebuild;
@@ -52,6 +53,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Manage the installation's administrators.
     Admin(admin::AdminArgs),
+    /// Show and replace the keys that people's keys are wrapped with.
+    Keys(keys::KeysArgs),
     /// Send tracked events from a file in Segment's format.
     Track(track::TrackArgs),
     /// Print the OpenAPI document.
@@ -68,6 +71,7 @@ impl Command {
             | Self::Export(_)
             | Self::Verify(_)
             | Self::Admin(_)
+            | Self::Keys(_)
             | Self::Track(_)
             | Self::Openapi => Reader::Person,
         }
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
                     Command::Import(args) => import::run(config, args).await?,
                     Command::Export(args) => export::run(config, args).await?,
                     Command::Admin(args) => admin::run(config, args).await?,
+                    Command::Keys(args) => keys::run(config, args).await?,
                     Command::Track(_) | Command::Verify(_) | Command::Openapi => {}
                 }
             }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub(super) enum Unit {
     Events,
     Bytes,
+    Keys,
 }
 
 /// A bar of `length`, if that is known.
@@ -21,6 +22,7 @@ pub(super) fn bar(length: Option<u64>, unit: Unit) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(length, target);
     let template = match unit {
         Unit::Events => "{msg} {wide_bar} {human_pos}/{human_len} events  {per_sec}  {eta} left",
+        Unit::Keys => "{msg} {wide_bar} {human_pos}/{human_len} keys  {per_sec}  {eta} left",
         Unit::Bytes => "{msg} {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -60,11 +60,13 @@ pub(crate) struct Setup {
     pub(crate) workers: bool,
     /// The installation's secret; one of its own if none is given.
     pub(crate) secret_key: Option<String>,
+    /// The keys that people's keys are wrapped with; the secret's own if none are given.
+    pub(crate) sealing_keys: Option<String>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { database_url: None, redis_url: None, workers: true, secret_key: None }
+        Self { database_url: None, redis_url: None, workers: true, secret_key: None, sealing_keys: None }
     }
 }
 
@@ -104,6 +106,7 @@ impl TestApp {
             mail_from: "Annals <annals@localhost>".to_owned(),
             // All servers of a database have the same one.
             secret_key: Some(setup.secret_key.unwrap_or_else(|| SECRET_KEY.to_owned()).into()),
+            sealing_keys: setup.sealing_keys.map(Into::into),
         };
         let stop = CancellationToken::new();
         let workers = (stop.child_token(), CancellationToken::new());

@@ -41,5 +41,6 @@ mod openapi;
 
 // The binary, and how it is built.
 mod architecture;
+mod keys;
 mod processes;
 mod servers;

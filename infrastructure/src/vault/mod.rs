@@ -1,12 +1,24 @@
 //! The keys that what is recorded about people is sealed with, one for each person: whoever destroys a person's key makes
 //! all of it unreadable, in every journal, read model and backup of them, and changes none of it.
 //!
-//! A key is kept wrapped with a key derived from the installation's secret. A person is a user, or an address that has no
-//! account (yet): then they have an id that is derived from the address with a secret, which tells nobody the address.
+//! A key is kept wrapped with a sealing key, which can be replaced. A person is a user, or an address that has no account
+//! (yet): then they have an id that is derived from the address with a secret, which tells nobody the address.
 
-mod cache;
+// What is sealed, and with what. In reading order:
 mod cipher;
 mod sealed_text;
+mod subject_key;
+
+// Sealing keys, and where they come from.
+mod key_file;
+mod keyring;
+mod rotation;
+mod sealing_key;
+
+// Looking keys up.
+mod addresses;
+mod cache;
+mod source;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,33 +27,37 @@ use std::{
 
 use application::error::Error;
 use domain::{ids::TenantId, personal::ERASED};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub(crate) use self::cipher::Key;
-use self::{cache::Cache, sealed_text::SealedText};
-use crate::{
-    database::{Database, database_error},
-    keys::MasterKey,
+pub(crate) use self::{
+    addresses::Addresses,
+    cipher::Key,
+    source::Source,
+    subject_key::{SubjectKey, SubjectKeys, seal},
 };
+use self::{
+    addresses::{ADDRESSES, is_address},
+    cache::Cache,
+    sealed_text::SealedText,
+    subject_key::Row,
+};
+pub use self::{
+    key_file::{KeyFile, KeyFileError, KeyFileLock},
+    keyring::{Keyring, Origin, UnknownKey},
+    rotation::{Rotation, RotationError, WrappedKeys, wrapped_keys},
+    sealing_key::{MalformedKey, SealingKey},
+};
+use crate::database::database_error;
 
-/// The subject whose key addresses are turned into ids with. It is no person, and is never erased.
-const ADDRESSES: Uuid = Uuid::nil();
+/// How often keys are offered: once more when another key wraps than this process knew of, and that may repeat itself.
+const OFFERS: usize = 4;
 
 /// Looks up people's keys, and seals and opens with them.
 pub struct Vault {
     /// `None`: it is locked.
-    wrapping: Option<Wrapping>,
+    keyring: Option<Keyring>,
     addresses: OnceLock<Key>,
     known: Mutex<Known>,
-}
-
-/// A key that keys are wrapped with, and what it is called.
-struct Wrapping {
-    name: String,
-    key: Key,
 }
 
 #[derive(Default)]
@@ -50,57 +66,25 @@ struct Known {
     by_id: Cache<Option<Key>>,
 }
 
-/// A person's key.
-#[derive(Clone)]
-pub(crate) struct SubjectKey {
-    id: Uuid,
-    key: Key,
-}
-
-/// The keys of people; `None`: it is destroyed.
-pub(crate) type SubjectKeys = HashMap<Uuid, Option<SubjectKey>>;
-
-/// How the keys' table is reached.
-pub(crate) enum Source<'c> {
-    /// With a connection of the pool, if one is needed.
-    Pool(&'c Database),
-    /// In the transaction that is under way, because who holds a connection must not wait for another one.
-    Connection(&'c mut PgConnection),
-}
-
-impl Source<'_> {
-    pub(crate) fn again(&mut self) -> Source<'_> {
-        match self {
-            Self::Pool(database) => Source::Pool(database),
-            Self::Connection(connection) => Source::Connection(connection),
-        }
-    }
-}
-
-/// A key as the table has it.
-struct Row {
-    subject_id: Uuid,
-    key_id: Uuid,
-    wrapped_by: String,
-    wrapped: Option<Vec<u8>>,
-}
-
 impl Vault {
-    /// The vault of the installation with this secret.
-    pub fn new(secret: &MasterKey) -> Arc<Self> {
-        let wrapping = Some(Wrapping::of(secret));
-        Arc::new(Self { wrapping, addresses: OnceLock::new(), known: Mutex::default() })
+    /// The vault of the installation with these sealing keys.
+    pub fn new(keyring: impl Into<Keyring>) -> Arc<Self> {
+        Self::with(Some(keyring.into()))
     }
 
     /// A vault that nobody has the key of: for commands that look at nothing that says something about people.
     pub fn locked() -> Arc<Self> {
-        Arc::new(Self { wrapping: None, addresses: OnceLock::new(), known: Mutex::default() })
+        Self::with(None)
+    }
+
+    fn with(keyring: Option<Keyring>) -> Arc<Self> {
+        Arc::new(Self { keyring, addresses: OnceLock::new(), known: Mutex::default() })
     }
 
     /// The keys of `subjects`, made where there are none.
     pub(crate) async fn keys_of(
         &self,
-        source: Source<'_>,
+        mut source: Source<'_>,
         subjects: &BTreeSet<Uuid>,
     ) -> Result<SubjectKeys, Error> {
         let mut keys = SubjectKeys::new();
@@ -111,51 +95,58 @@ impl Vault {
                 None => missing.push(*subject),
             }
         }
-        if missing.is_empty() {
-            return Ok(keys);
+        for _ in 0..OFFERS {
+            if missing.is_empty() {
+                return Ok(keys);
+            }
+            keys.extend(self.offer(source.again(), &missing).await?);
+            missing.retain(|subject| !keys.contains_key(subject));
+            if !missing.is_empty() && !missing.contains(&ADDRESSES) {
+                // Another key wraps now. Their row says which.
+                missing.push(ADDRESSES);
+                keys.remove(&ADDRESSES);
+            }
         }
-        let offered: Vec<(Uuid, Key)> = missing.iter().map(|_| (Uuid::now_v7(), Key::random())).collect();
-        let is_committed = matches!(source, Source::Pool(_));
-        for row in self.offer(source, &missing, &offered).await? {
-            let (subject, is_new) = (row.subject_id, offered.iter().any(|(id, _)| *id == row.key_id));
-            let key = self.unwrap(&row)?.map(|key| SubjectKey { id: row.key_id, key });
+        Err(Error::internal("the key that people's keys are wrapped with is being replaced again and again"))
+    }
+
+    /// The keys of those of `subjects` that have one, or get the one that is made for them here. All do, unless they would
+    /// be wrapped with a key that no longer wraps.
+    async fn offer(&self, source: Source<'_>, subjects: &[Uuid]) -> Result<SubjectKeys, Error> {
+        let keyring = self.keyring()?;
+        let wrapping = keyring.wrapping()?;
+        let offered: Vec<(Uuid, Key)> = subjects.iter().map(|_| (Uuid::now_v7(), Key::random())).collect();
+        let ids: Vec<Uuid> = offered.iter().map(|(id, _)| *id).collect();
+        let wrap = |(subject, (id, key)): (&Uuid, &(Uuid, Key))| wrapping.wrap(key, *subject, *id);
+        let wrapped: Vec<Vec<u8>> = subjects.iter().zip(&offered).map(wrap).collect();
+        let query = sqlx::query_as!(
+            Row,
+            r#"SELECT subject_id AS "subject_id!", key_id AS "key_id!", wrapped_by AS "wrapped_by!", wrapped
+               FROM offer_subject_keys($1, $2, $3, $4)"#,
+            subjects,
+            &ids,
+            wrapping.name(),
+            &wrapped
+        );
+        let (is_committed, rows) = match source {
+            Source::Connection(connection) => (false, query.fetch_all(connection).await),
+            Source::Pool(database) => (true, query.fetch_all(database.pool()).await),
+        };
+        let mut keys = SubjectKeys::new();
+        for row in rows.map_err(database_error)? {
+            if row.subject_id == ADDRESSES {
+                keyring.wraps(&row.wrapped_by);
+            }
+            let (subject, is_new) = (row.subject_id, ids.contains(&row.key_id));
+            let key = row.unwrap(keyring)?.map(|key| SubjectKey { id: row.key_id, key });
             // One that was made in a transaction may never have existed. An address may come again after it was erased,
             // with another key.
-            if (is_committed || !is_new) && !is_address(subject) {
+            if (is_committed || !is_new) && !is_address(subject) && subject != ADDRESSES {
                 self.known().by_subject.insert(subject, key.clone());
             }
             keys.insert(subject, key);
         }
         Ok(keys)
-    }
-
-    async fn offer(
-        &self,
-        source: Source<'_>,
-        subjects: &[Uuid],
-        offered: &[(Uuid, Key)],
-    ) -> Result<Vec<Row>, Error> {
-        let ids: Vec<Uuid> = offered.iter().map(|(id, _)| *id).collect();
-        let wrapping =
-            self.wrapping.as_ref().ok_or_else(|| Error::internal("this command has no secret key"))?;
-        let wrap = |(subject, (id, key)): (&Uuid, &(Uuid, Key))| {
-            wrapping.key.seal(key.bytes(), &wrapped_context(*subject, *id))
-        };
-        let wrapped: Vec<Vec<u8>> = subjects.iter().zip(offered).map(wrap).collect();
-        let query = sqlx::query_as!(
-            Row,
-            r#"SELECT subject_id AS "subject_id!", key_id AS "key_id!", wrapped_by AS "wrapped_by!", wrapped
-               FROM subject_keys_of($1, $2, $3, $4)"#,
-            subjects,
-            &ids,
-            wrapping.name,
-            &wrapped
-        );
-        match source {
-            Source::Connection(connection) => query.fetch_all(connection).await,
-            Source::Pool(database) => query.fetch_all(database.pool()).await,
-        }
-        .map_err(database_error)
     }
 
     /// Opens texts from the journal of `tenant`, those that are sealed; of what is erased [`ERASED`] is left.
@@ -211,7 +202,7 @@ impl Vault {
         };
         keys.extend(missing.into_iter().map(|id| (id, None)));
         for row in rows.map_err(database_error)? {
-            keys.insert(row.key_id, self.unwrap(&row)?);
+            keys.insert(row.key_id, row.unwrap(self.keyring()?)?);
         }
         let mut known = self.known();
         keys.iter().for_each(|(id, key)| known.by_id.insert(*id, key.clone()));
@@ -240,14 +231,9 @@ impl Vault {
         known.by_id.clear();
     }
 
-    fn unwrap(&self, row: &Row) -> Result<Option<Key>, Error> {
-        let Some(wrapped) = &row.wrapped else { return Ok(None) };
-        let named = self.wrapping.iter().find(|wrapping| wrapping.name == row.wrapped_by);
-        let wrapping =
-            named.ok_or_else(|| Error::internal("people's keys are wrapped with another secret key"))?;
-        let key = wrapping.key.open(wrapped, &wrapped_context(row.subject_id, row.key_id));
-        let key: Option<[u8; 32]> = key.and_then(|key| key.try_into().ok());
-        key.map(|key| Some(key.into())).ok_or_else(|| Error::internal("a person's key is damaged"))
+    /// The sealing keys; an error if it is locked.
+    pub fn keyring(&self) -> Result<&Keyring, Error> {
+        self.keyring.as_ref().ok_or_else(|| Error::internal("this command has no secret key"))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -259,44 +245,4 @@ impl std::fmt::Debug for Vault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Vault").finish_non_exhaustive()
     }
-}
-
-impl Wrapping {
-    fn of(secret: &MasterKey) -> Self {
-        let name = secret.derive("name of the key that wraps subject keys");
-        let name = name[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name, key: secret.derive("subject keys").into() }
-    }
-}
-
-/// Seals a text with somebody's key; of somebody who is erased nothing is kept.
-pub(crate) fn seal(text: &str, key: Option<&SubjectKey>, tenant: TenantId) -> String {
-    key.map_or_else(|| ERASED.to_owned(), |SubjectKey { id, key }| sealed_text::seal(text, *id, key, tenant))
-}
-
-/// Turns addresses into ids.
-pub(crate) struct Addresses(Key);
-
-impl Addresses {
-    /// The id of an address: the same one for the same address, and without the key no way to tell which.
-    pub(crate) fn id(&self, address: &str) -> Uuid {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.bytes()).expect("HMAC takes a key of any length");
-        mac.update(address.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&mac.finalize().into_bytes()[..16]);
-        Uuid::new_v8(bytes)
-    }
-}
-
-/// Whether a subject is an address: users' ids are not derived.
-fn is_address(subject: Uuid) -> bool {
-    subject.get_version_num() == 8
-}
-
-/// A wrapped key opens for its own row only.
-fn wrapped_context(subject: Uuid, id: Uuid) -> [u8; 32] {
-    let mut context = [0; 32];
-    context[..16].copy_from_slice(subject.as_bytes());
-    context[16..].copy_from_slice(id.as_bytes());
-    context
 }

@@ -10,9 +10,10 @@ use infrastructure::{
 
 use super::{Verdict, VerifyArgs, key, since, tell};
 use crate::{
-    annals::{Postgres, known_notary_key},
+    annals::Postgres,
     cli::progress::{Unit, bar},
     config::Config,
+    keys::known_notary_key,
     telemetry::{self, Reader},
 };
 
