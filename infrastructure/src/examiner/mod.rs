@@ -7,6 +7,7 @@ mod ending;
 mod finding;
 mod in_database;
 mod in_export;
+mod lines;
 mod sequences;
 
 use std::io;
