@@ -61,6 +61,24 @@ fn hashes(list: &Value) -> Vec<Hash> {
 }
 
 #[tokio::test]
+async fn the_raw_journal_is_read_in_pages_like_every_list() {
+    let app = TestApp::spawn().await;
+    let (owner, last) = grown(&app).await;
+    let page = async |query: &str| owner.get(&owner.path(&format!("/journal{query}"))).await;
+    for limit in ["501", "0", "1000", "99999999999"] {
+        let refused = page(&format!("?limit={limit}")).await.problem(422, "validation_failed");
+        assert_eq!(refused.faults(), ["?limit=out_of_range"], "{limit}");
+    }
+    assert_eq!(
+        page("?after=9223372036854775808").await.problem(422, "validation_failed").faults(),
+        ["?after=out_of_range"]
+    );
+    assert_eq!(page("").await.ok().items().len(), 50);
+    assert!(page("?limit=500").await.ok().items().len() as u64 >= last);
+    assert_eq!(page("?limit=500&after=9223372036854775807").await.ok().items().len(), 0);
+}
+
+#[tokio::test]
 async fn what_the_server_says_is_proved_without_trusting_it() {
     let app = TestApp::spawn().await;
     let (owner, first) = grown(&app).await;
