@@ -224,6 +224,26 @@ async fn tiles_of_every_level_are_examined() {
 }
 
 #[tokio::test]
+async fn a_tree_with_a_third_level_of_tiles_is_examined_to_its_top() {
+    let (fixture, tenant) = (Fixture::new().await, TenantId::random());
+    for _ in 0..11 {
+        grow(&fixture, tenant, 6_000).await;
+    }
+    sign(&fixture, tenant).await;
+    let key = key();
+    let examine = async || {
+        let report = examine_database(&fixture.database, key.public(), tenant, None, |_| {}).await.unwrap();
+        (report.events, report.finding)
+    };
+    assert_eq!(examine().await, (66_000, None));
+    fixture.execute("ALTER TABLE journal_tiles DISABLE TRIGGER immutable").await;
+    fixture.execute("UPDATE journal_tiles SET hashes = sha256(hashes) WHERE level = 2").await;
+    assert_eq!(examine().await.1, Some(at(65_536, Fault::Tile { level: 2 })));
+    fixture.execute("DELETE FROM journal_tiles WHERE level = 2").await;
+    assert_eq!(examine().await.1, Some(at(65_536, Fault::TileGone { level: 2 })));
+}
+
+#[tokio::test]
 async fn the_newest_tree_is_examined_with_what_lies_beside_it() {
     let examined = Examined::new().await;
     let rolled_back = |covered, once| at(covered + 1, Fault::RolledBack { covered, once });
