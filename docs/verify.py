@@ -18,6 +18,10 @@ from datetime import datetime, timezone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+HEADER = ["format", "version", "tenant", "key", "events"]
+EVENT = ["tenant", "position", "stream_kind", "stream_id", "sequence", "type", "version", "recorded_at"]
+EVENT += ["payload", "metadata", "leaf_hash"]
+CHECKPOINT = ["checkpoint"]
 
 
 class Wrong(Exception):
@@ -129,13 +133,24 @@ class Key:
             raise Wrong("the signature is wrong") from None
 
 
+def entries(lines):
+    """What the lines hold, each of which must be written in the one way that it can be."""
+    for number, line in enumerate(lines, 1):
+        entry = json.loads(line)
+        if line != json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n":
+            raise Wrong(f"line {number} is not written as an export is")
+        if list(entry) not in (HEADER, EVENT, CHECKPOINT):
+            raise Wrong(f"line {number} has other fields, or in another order")
+        yield entry
+
+
 def verify(lines, key):
-    header = json.loads(next(lines))
+    lines = entries(lines)
+    header = next(lines)
     if (header["format"], header["version"], header["key"]) != ("annals-journal", 1, key.name):
         raise Wrong(f"the header is {header}")
     tenant, tree, streams, earlier, covered = header["tenant"], Tree(), {}, "", False
-    for line in lines:
-        entry = json.loads(line)
+    for entry in lines:
         covered = "checkpoint" in entry
         if covered:
             if key.open(entry["checkpoint"], tenant) != (tree.size, tree.root()):
@@ -149,6 +164,7 @@ def verify(lines, key):
             ("the position", entry["position"] == position),
             ("the tenant", entry["tenant"] == tenant),
             ("the leaf hash", entry["leaf_hash"] == leaf.hex()),
+            ("the stream's id", stream == str(uuid.UUID(stream))),
             ("the time", entry["recorded_at"] >= earlier),
             ("the number in the stream", entry["sequence"] == streams[stream]),
         ]:

@@ -2,6 +2,8 @@
 #![cfg(feature = "test-support")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod fixture;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -11,9 +13,7 @@ use application::error::Error;
 use chrono::Utc;
 use domain::{ctx::Ctx, ids::TenantId};
 use infrastructure::{
-    database::{self, Database},
     growth::Growth,
-    keys::MasterKey,
     notary::{
         Notary, NotaryKey, Visit,
         edge::Edge,
@@ -21,33 +21,13 @@ use infrastructure::{
         signed::{self, Signed},
     },
     tenant_tx::TenantTx,
-    test_postgres::TestDatabase,
-    vault::Vault,
 };
 use proptest::prelude::*;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tlog_tiles::{Hash, check_record, check_tree};
 
-struct Fixture {
-    test_database: TestDatabase,
-    database: Database,
-}
+use self::fixture::Fixture;
 
 impl Fixture {
-    async fn new() -> Self {
-        let migrate = async |options| database::migrate(&options).await;
-        let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
-        let database =
-            Database::connect(test_database.connect_options(), 8, Vault::new(&MasterKey::random()))
-                .await
-                .unwrap();
-        Self { test_database, database }
-    }
-
-    async fn superuser(&self) -> PgConnection {
-        PgConnection::connect_with(&self.test_database.connect_options()).await.unwrap()
-    }
-
     fn notary(&self) -> Notary {
         Notary::new(self.database.clone(), key())
     }
@@ -85,10 +65,6 @@ impl Fixture {
 
     async fn newest(&self, tenant: TenantId) -> Option<Signed> {
         signed::newest(&mut TenantTx::begin(&self.database, tenant).await.unwrap()).await.unwrap()
-    }
-
-    async fn execute(&self, sql: &str) {
-        self.superuser().await.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
     }
 }
 

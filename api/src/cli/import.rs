@@ -37,7 +37,7 @@ pub(super) struct ImportArgs {
     /// Only aggregates of this type; can be given several times. By default all.
     #[arg(long = "aggregate", value_name = "TYPE")]
     aggregates: Vec<String>,
-    /// Say what there is to import, and import nothing.
+    /// Say what there is to import, or why it would be refused, and import nothing.
     #[arg(long)]
     dry_run: bool,
 }

@@ -50,12 +50,19 @@ impl<F, K: CursorKey + Copy> Listing<F, K> {
     }
 }
 
-/// How many items a page has.
-struct Limit(u32);
+/// How many items a page has at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit(pub u32);
 
 impl Limit {
     const DEFAULT: u32 = 50;
     const MOST: u32 = 500;
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(Self::DEFAULT)
+    }
 }
 
 impl FromText for Limit {
@@ -99,7 +106,7 @@ impl<F: FromQuery, K: CursorKey> FromQuery for Listing<F, K> {
         Some(Self {
             filter: filter?,
             after: after?,
-            limit: limit?.map_or(Limit::DEFAULT, |limit| limit.0),
+            limit: limit?.unwrap_or_default().0,
             min_position: min_position?.0,
             scope,
         })

@@ -13,21 +13,19 @@ use crate::{
     caller::Member,
     http::{
         answer::Data,
+        listing::Limit,
         problem::Problem,
         query::{Query, query},
     },
 };
-
-/// The most events that one answer has.
-const MOST: u32 = 1_000;
 
 query! {
     /// Which part of the journal.
     pub(super) struct JournalQuery {
         /// Events after this position; by default from the beginning.
         pub(super) after: Option<u64>,
-        /// How many at most: 1 to 1000, 100 by default.
-        pub(super) limit: Option<u32>,
+        /// How many events at most.
+        pub(super) limit: Option<Limit>,
     }
 }
 
@@ -91,16 +89,11 @@ pub(super) async fn read(
     member: Member,
     query: Query<JournalQuery>,
 ) -> Result<Data<Vec<JournalEvent>>, Problem> {
-    let (after, limit) = (query.0.after.unwrap_or(0), query.0.limit.unwrap_or(100));
-    let out_of_range = |parameter: &str, most: u64| {
-        let rule = format!("must be at most {most}, and for limit at least 1");
-        Problem::field(parameter, Invalid::new("out_of_range", rule))
-    };
+    let JournalQuery { after, limit } = query.0;
+    let (after, Limit(limit)) = (after.unwrap_or(0), limit.unwrap_or_default());
     if i64::try_from(after).is_err() {
-        return Err(out_of_range("?after", i64::MAX as u64));
-    }
-    if !(1..=MOST).contains(&limit) {
-        return Err(out_of_range("?limit", MOST.into()));
+        let rule = format!("must be at most {}", i64::MAX);
+        return Err(Problem::field("?after", Invalid::new("out_of_range", rule)));
     }
     let (events, head) = stored::page(&member.ctx, &annals.database, after, limit).await?;
     let events: Result<Vec<_>, _> = events.into_iter().map(JournalEvent::try_from).collect();

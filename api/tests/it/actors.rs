@@ -211,8 +211,15 @@ impl Owner {
 
     /// The tenant's journal after a position.
     pub(crate) async fn journal_after(&self, position: u64) -> Vec<Value> {
-        let answer = self.get(&self.path(&format!("/journal?limit=1000&after={position}"))).await;
-        answer.items().to_vec()
+        let mut journal = Vec::new();
+        loop {
+            let after = position + journal.len() as u64;
+            let answer = self.get(&self.path(&format!("/journal?limit=500&after={after}"))).await;
+            match answer.items() {
+                [] => return journal,
+                events => journal.extend_from_slice(events),
+            }
+        }
     }
 
     /// The end of the tenant's journal.

@@ -227,6 +227,26 @@ async fn an_import_that_is_killed_again_and_again_leaves_nothing_out_and_doubles
 }
 
 #[tokio::test]
+async fn two_imports_at_once_count_each_event_once() {
+    let moving = Move::prepare().await;
+    let fill = "
+        INSERT INTO events
+        SELECT 'order', 'O-' || order_number, sequence, 'Changed', '1.0', json_build_object('n', sequence), '{}'
+        FROM generate_series(1, 50) AS order_number, generate_series(1, 200) AS sequence";
+    moving.source().await.execute(fill).await.unwrap();
+    let counts = |said: String| {
+        let last = said.lines().last().unwrap().to_owned();
+        let numbers = last.split(' ').filter_map(|word| word.parse::<u64>().ok()).collect::<Vec<_>>();
+        let [new, before] = numbers.try_into().unwrap();
+        (new, before)
+    };
+    let (one, other) = tokio::join!(moving.import(&[]), moving.import(&[]));
+    let ((one, before_one), (other, before_other)) = (counts(one), counts(other));
+    assert_eq!((one + other, moving.imported().await), (10_000, 10_000));
+    assert_eq!((one + before_one, other + before_other), (10_000, 10_000), "{one} and {other} were imported");
+}
+
+#[tokio::test]
 async fn what_can_not_be_imported_is_said_and_leaves_no_trace() {
     let moving = Move::prepare().await;
     moving.pay("A-1", &[1, 2]).await;
@@ -264,8 +284,10 @@ async fn what_can_not_be_imported_is_said_and_leaves_no_trace() {
         tx.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT * FROM events").await.unwrap();
         tx.execute(damage).await.unwrap();
         tx.commit().await.unwrap();
-        let said = moving.complaint(&[]).await;
-        assert!(said.contains(why), "{said}");
+        for arguments in [&[][..], &["--dry-run"]] {
+            let said = moving.complaint(arguments).await;
+            assert!(said.contains(why), "{arguments:?}: {said}");
+        }
         source.execute("DELETE FROM events; INSERT INTO events SELECT * FROM kept").await.unwrap();
     }
     let administrator = moving.app.administrator().await;

@@ -199,7 +199,7 @@ async fn what_is_listed_is_ones_own() {
         }
         let separator = if path.ends_with("/usage") { "?from=2020-01-01T00:00:00Z&" } else { "?" };
         let separator = match path.as_str() {
-            path if path.ends_with("/journal") => "?limit=1000".to_owned(),
+            path if path.ends_with("/journal") => "?limit=500".to_owned(),
             // There is nothing to prove before the first checkpoint.
             path if path.ends_with("/consistency") => {
                 owner.get(&owner.path("/journal/checkpoint?min_position=1")).await.ok();

@@ -1,14 +1,13 @@
-//! Journals that prove what they are: checkpoints, proofs, exports, and what was changed in them.
+//! Journals that prove what they are: checkpoints, proofs, exports, and what was changed in those.
 
 use domain::ids::TenantId;
 use infrastructure::{
-    examiner::{Fault, Finding, Place, Report, examine_database, examine_export},
+    examiner::{Fault, Finding, Place, Report, examine_export},
     export::EventLine,
     journal::stored::StoredEvent,
     notary::{Checkpoint, PublicKey, edge::Edge},
 };
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor};
 use tlog_tiles::{Hash, check_record, check_tree};
 
 use crate::{
@@ -59,6 +58,24 @@ fn hash(text: &Value) -> Hash {
 
 fn hashes(list: &Value) -> Vec<Hash> {
     list.as_array().unwrap().iter().map(hash).collect()
+}
+
+#[tokio::test]
+async fn the_raw_journal_is_read_in_pages_like_every_list() {
+    let app = TestApp::spawn().await;
+    let (owner, last) = grown(&app).await;
+    let page = async |query: &str| owner.get(&owner.path(&format!("/journal{query}"))).await;
+    for limit in ["501", "0", "1000", "99999999999"] {
+        let refused = page(&format!("?limit={limit}")).await.problem(422, "validation_failed");
+        assert_eq!(refused.faults(), ["?limit=out_of_range"], "{limit}");
+    }
+    assert_eq!(
+        page("?after=9223372036854775808").await.problem(422, "validation_failed").faults(),
+        ["?after=out_of_range"]
+    );
+    assert_eq!(page("").await.ok().items().len(), 50);
+    assert!(page("?limit=500").await.ok().items().len() as u64 >= last);
+    assert_eq!(page("?limit=500&after=9223372036854775807").await.ok().items().len(), 0);
 }
 
 #[tokio::test]
@@ -279,108 +296,4 @@ fn forged(lines: &[String], size: u64, key: &PublicKey, earlier: &Checkpoint) {
     let later = Checkpoint { size: size + 1, ..earlier.clone() };
     let found = examine(lines, key, Some(&later)).finding;
     assert_eq!(found, Some(Finding::at(size + 1, Fault::Missing { next: None })));
-}
-
-#[tokio::test]
-async fn what_is_changed_in_the_database_is_found_where_it_is() {
-    let app = TestApp::spawn().await;
-    let (owner, position) = grown(&app).await;
-    let key = public_key(&app).await;
-    let checkpoint = owner.path(&format!("/journal/checkpoint?min_position={position}"));
-    let earlier = key.open(&owner.get(&checkpoint).await.ok().text).unwrap();
-    app.stop_workers().await;
-    let last = owner.post(&owner.path("/workspaces"), json!({"name": "Lab"})).await.ok().position();
-    let tenant: TenantId = owner.tenant.parse().unwrap();
-    let id = tenant.uuid();
-    let examine = async |since: Option<&Checkpoint>| {
-        examine_database(&app.annals.database, &key, tenant, since, |_| {}).await.unwrap()
-    };
-    let report = examine(Some(&earlier)).await;
-    assert_eq!((report.finding, report.events), (None, last));
-    assert_eq!(report.unsigned, last - earlier.size);
-
-    let at = |place: u64, fault: Fault| Finding::at(place, fault);
-    let root = |upto: u64| Fault::Root { upto };
-    let forge = "payload = '{\"forged\":true}', leaf_hash = sha256('forged')";
-    let changes = [
-        ("UPDATE events SET payload = '{}' WHERE position = 20", at(20, Fault::LeafHash)),
-        (
-            "UPDATE events SET payload = (payload::text || ' ')::json WHERE position = 20",
-            at(20, Fault::LeafHash),
-        ),
-        (
-            "UPDATE events SET recorded_at = recorded_at - interval '1 day' WHERE position = 257",
-            at(257, Fault::LeafHash),
-        ),
-        ("UPDATE events SET event_type = 'Other' WHERE position = 1", at(1, Fault::LeafHash)),
-        ("DELETE FROM events WHERE position = 30", at(30, Fault::Missing { next: Some(31) })),
-        ("DELETE FROM events WHERE position > 300", at(301, Fault::Missing { next: None })),
-        ("DELETE FROM journal_tiles WHERE level = 0 AND tile = 1", at(257, Fault::Unrecorded)),
-        ("UPDATE journal_trees SET size = 100", Finding::at(101, Fault::Uncovered { covered: 100 })),
-    ];
-    let tampered = async |sql: &str, expected: Option<Finding>| {
-        let mut superuser = app.superuser().await;
-        let begin = format!(
-            "BEGIN;
-             ALTER TABLE events DISABLE TRIGGER immutable; ALTER TABLE journal_tiles DISABLE TRIGGER immutable;
-             CREATE TABLE kept_events AS SELECT * FROM events WHERE tenant_id = '{id}';
-             CREATE TABLE kept_tiles AS SELECT * FROM journal_tiles WHERE tenant_id = '{id}';
-             CREATE TABLE kept_tree AS SELECT * FROM journal_trees WHERE tenant_id = '{id}';
-             {sql}; COMMIT"
-        );
-        superuser.execute(AssertSqlSafe(begin)).await.unwrap();
-        let found = examine(None).await.finding;
-        match expected {
-            Some(expected) => assert_eq!(found, Some(expected), "{sql}"),
-            None => assert!(found.is_some(), "{sql}"),
-        }
-        let restore = format!(
-            "BEGIN; DELETE FROM events WHERE tenant_id = '{id}'; INSERT INTO events SELECT * FROM kept_events;
-             DELETE FROM journal_tiles WHERE tenant_id = '{id}'; INSERT INTO journal_tiles SELECT * FROM kept_tiles;
-             DELETE FROM journal_trees WHERE tenant_id = '{id}'; INSERT INTO journal_trees SELECT * FROM kept_tree;
-             DROP TABLE kept_events, kept_tiles, kept_tree; COMMIT"
-        );
-        superuser.execute(AssertSqlSafe(restore)).await.unwrap();
-    };
-    for (sql, expected) in changes {
-        let expected = (!sql.contains("SET size")).then_some(expected);
-        tampered(&of_tenant(sql, id), expected).await;
-    }
-    // An event that nobody has appended: the trigger holds back changes only.
-    let invented = format!(
-        "INSERT INTO events SELECT tenant_id, {last} + 1, gen_random_uuid(), 1, recorded_at, stream_kind, event_type,
-                event_version, payload, metadata, leaf_hash
-         FROM events WHERE tenant_id = '{id}' AND position = {last}"
-    );
-    tampered(&invented, Some(at(last + 1, Fault::BeyondHead))).await;
-    // A payload and its leaf hash, as an attacker would who knows the format.
-    let rehash = async |position: u64| {
-        let mut tx = infrastructure::tenant_tx::TenantTx::begin(&app.annals.database, tenant).await.unwrap();
-        let events =
-            infrastructure::journal::stored::read_stored(&mut tx, position - 1, position, 1).await.unwrap();
-        let mut event = events.into_iter().next().unwrap();
-        event.payload = r#"{"forged":true}"#.to_owned();
-        let hash: String = event.computed_leaf_hash().iter().map(|byte| format!("{byte:02x}")).collect();
-        let forge = forge.replace("sha256('forged')", &format!("'\\x{hash}'"));
-        format!("UPDATE events SET {forge} WHERE position = {position}")
-    };
-    for position in [3, 256, earlier.size] {
-        let sql = of_tenant(&rehash(position).await, id);
-        tampered(&sql, Some(at(position, Fault::Signed))).await;
-        // And the notary's copy too: then only the root tells.
-        let hash = sql.split('\'').find(|part| part.starts_with("\\x")).unwrap();
-        let place = position - 1;
-        let copy = format!(
-            "{sql}; UPDATE journal_tiles SET hashes = overlay(hashes PLACING '{hash}'::bytea
-                 FROM (32 * ({place} % 256 - start) + 1)::int FOR 32)
-             WHERE tenant_id = '{id}' AND level = 0 AND tile = {place} / 256 AND start <= {place} % 256
-               AND {place} % 256 < start + octet_length(hashes) / 32"
-        );
-        tampered(&copy, Some(at(1, root(earlier.size)))).await;
-    }
-    assert_eq!(examine(Some(&earlier)).await.finding, None, "all was put back");
-}
-
-fn of_tenant(sql: &str, tenant: uuid::Uuid) -> String {
-    sql.replace(" WHERE ", &format!(" WHERE tenant_id = '{tenant}' AND "))
 }

@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
+use chrono::{DateTime, Utc};
 use domain::ids::TenantId;
 
 use super::sequences::OutOfSequence;
@@ -93,6 +94,46 @@ pub enum Fault {
     },
     /// The checkpoint is not good.
     Checkpoint(CheckpointError),
+    /// It is kept as a checkpoint of as many events as precede it, and is one of another number.
+    CheckpointOf {
+        /// Of how many.
+        size: u64,
+    },
+    /// The checkpoint, which another key has signed, is not one of this journal.
+    OtherTree,
+    /// The notary's hash over the events up to here is not that of the events, though those are what was signed.
+    Tile {
+        /// Its level in the tiles, from 1.
+        level: u8,
+    },
+    /// That hash is gone.
+    TileGone {
+        /// Its level in the tiles, from 1.
+        level: u8,
+    },
+    /// The notary keeps another number of hashes than the signed tree has.
+    TileCount {
+        /// Their level in the tiles.
+        level: u8,
+        /// How many it keeps.
+        found: u64,
+        /// How many there should be.
+        expected: u64,
+    },
+    /// The edge that the tree is to grow from is not the tree's.
+    Edge,
+    /// It was signed once, as the notary's tables show, but the newest signed tree does not reach it.
+    RolledBack {
+        /// How many events the newest signed tree has.
+        covered: u64,
+        /// How many there were once, at least.
+        once: u64,
+    },
+    /// It is the journal's last event, and was not recorded when the journal's end says.
+    HeadTime {
+        /// What that says.
+        found: DateTime<Utc>,
+    },
 }
 
 impl Finding {
@@ -163,6 +204,33 @@ impl fmt::Display for Fault {
             Self::Root { .. } => formatter
                 .write_str("the root of the tree is not the one that was signed; an event here was changed"),
             Self::Checkpoint(error) => error.fmt(formatter),
+            Self::CheckpointOf { size } => write!(formatter, "it is a checkpoint of {size} events"),
+            Self::OtherTree => {
+                formatter.write_str("another key has signed it, and what it is about is not this journal")
+            }
+            Self::Tile { level } => write!(
+                formatter,
+                "the notary's hash of level {level} over the events up to here is not what was signed"
+            ),
+            Self::TileGone { level } => {
+                write!(formatter, "the notary's hash of level {level} over the events up to here is gone")
+            }
+            Self::TileCount { level, found, expected } => {
+                write!(
+                    formatter,
+                    "the notary keeps {found} hashes of level {level}, where the tree has {expected}"
+                )
+            }
+            Self::Edge => formatter.write_str("the edge that is kept with it is not that of its tree"),
+            Self::RolledBack { covered, once } => write!(
+                formatter,
+                "a tree of {once} events was signed once, but the newest that is kept has {covered}"
+            ),
+            Self::HeadTime { found } => write!(
+                formatter,
+                "it is the last event, but the journal's end says that it was recorded at {}",
+                found.to_rfc3339()
+            ),
         }
     }
 }

@@ -6,7 +6,7 @@
 use application::error::Error;
 use domain::ids::TenantId;
 
-use super::{Broken, Examiner, Fault, Finding, Report};
+use super::{Broken, Examiner, Fault, Finding, Report, ending::examine_ending};
 use crate::{
     database::{Database, database_error},
     journal::{
@@ -14,8 +14,9 @@ use crate::{
         stored::{StoredEvent, read_stored},
     },
     notary::{
-        Checkpoint, CheckpointError, PublicKey,
-        signed::{self, Signed},
+        Checkpoint, CheckpointError, PublicKey, claimed,
+        edge::TileHash,
+        signed::{self, Signed, SignedHashes},
     },
     tenant_tx::TenantTx,
 };
@@ -28,18 +29,22 @@ const PAGE: u64 = 1_024;
 pub struct Journal {
     /// Whose.
     pub tenant: TenantId,
-    /// How many events it has, or had when it was signed.
+    /// How many events it has, or had when it was signed or read.
     pub events: u64,
 }
 
-/// All journals, or that of `tenant`.
+/// All journals, or that of `tenant`. One whose head and tree are gone is known from those who have read it.
 pub async fn journals(database: &Database, tenant: Option<TenantId>) -> Result<Vec<Journal>, Error> {
     let mut tx = TenantTx::begin(database, TenantId::PLATFORM).await?;
     let rows = sqlx::query!(
-        r#"SELECT tenant_id AS "tenant_id!", greatest(head.position, tree.size) AS "events!"
-           FROM journal_heads AS head FULL JOIN journal_trees AS tree USING (tenant_id)
-           WHERE ($1::uuid IS NULL OR tenant_id = $1) AND greatest(head.position, tree.size) > 0
-           ORDER BY tenant_id"#,
+        r#"SELECT tenant_id AS "tenant_id!", max(events) AS "events!"
+           FROM (
+               SELECT tenant_id, position AS events FROM journal_heads
+               UNION ALL SELECT tenant_id, size FROM journal_trees
+               UNION ALL SELECT tenant_id, position FROM projection_checkpoints
+           ) AS known
+           WHERE ($1::uuid IS NULL OR tenant_id = $1) AND events > 0
+           GROUP BY tenant_id ORDER BY tenant_id"#,
         tenant.map(TenantId::uuid)
     )
     .fetch_all(&mut *tx)
@@ -64,36 +69,20 @@ pub async fn examine_database(
     let tree = signed::newest(&mut tx).await?;
     let head = journal::head(&mut tx).await?;
     drop(tx);
-    let mut walk = Walk { database, key, since, tree, head, examiner: Examiner::new(tenant), tenant };
+    let examiner = Examiner::new(tenant);
+    let mut walk = Walk { database, key, since, tree, head, examiner, tenant, doubt: None };
     let walked = loop {
         match walk.page().await? {
             Ok(0) => {
-                break match (walk.end(), beyond_head(database, tenant).await?) {
-                    (Ok(()), Some(position)) => Err(Finding::at(position, Fault::BeyondHead).into()),
-                    (ended, _) => ended,
-                };
+                let ending = examine_ending(&mut TenantTx::begin(database, tenant).await?).await?;
+                let found = walk.end().into_iter().chain(ending).min_by_key(|finding| finding.place);
+                break found.map_or(Ok(()), |finding| Err(finding.into()));
             }
             Ok(events) => progress(events),
             Err(broken) => break Err(broken),
         }
     };
     walk.examiner.conclude(walked).map_err(Error::internal)
-}
-
-/// The first event behind the journal's end, where no append puts one.
-async fn beyond_head(database: &Database, tenant: TenantId) -> Result<Option<u64>, Error> {
-    let mut tx = TenantTx::begin(database, tenant).await?;
-    // In one statement, because the journal may be growing.
-    let position = sqlx::query_scalar!(
-        "SELECT min(position) FROM events
-         WHERE tenant_id = $1
-           AND position > coalesce((SELECT position FROM journal_heads WHERE tenant_id = $1), 0)",
-        tenant.uuid()
-    )
-    .fetch_one(&mut *tx)
-    .await
-    .map_err(database_error)?;
-    Ok(position.map(|position| position as u64))
 }
 
 struct Walk<'w> {
@@ -104,6 +93,8 @@ struct Walk<'w> {
     head: u64,
     examiner: Examiner,
     tenant: TenantId,
+    /// A hash of the notary's that is wrong, if what it was made of is what was signed.
+    doubt: Option<Finding>,
 }
 
 impl Walk<'_> {
@@ -117,13 +108,13 @@ impl Walk<'_> {
         let signed = self.signed().min(after + PAGE);
         let mut tx = TenantTx::begin(self.database, self.tenant).await?;
         let events = read_stored(&mut tx, after, self.head.max(self.signed()), PAGE as u32).await?;
-        let leaves = signed::leaves(&mut tx, after.min(signed), signed).await?;
+        let hashes = signed::hashes(&mut tx, after.min(signed), signed).await?;
         let kept = signed::kept(&mut tx, after, signed).await?;
         drop(tx);
         for event in &events {
             let kept = kept.iter().filter(|(size, _)| *size == event.position);
             let kept = kept.map(|(_, checkpoint)| checkpoint.as_str());
-            if let Err(broken) = self.examine(event, leaves.at(event.position), kept) {
+            if let Err(broken) = self.examine(event, &hashes, kept) {
                 return Ok(Err(broken));
             }
         }
@@ -133,47 +124,77 @@ impl Walk<'_> {
     fn examine<'k>(
         &mut self,
         event: &StoredEvent,
-        signed: Option<&[u8; 32]>,
-        kept: impl Iterator<Item = &'k str>,
+        hashes: &SignedHashes,
+        mut kept: impl Iterator<Item = &'k str>,
     ) -> Result<(), Broken> {
-        self.examiner.take(event)?;
-        let position = event.position;
-        match signed {
-            Some(signed) if *signed != event.leaf_hash => {
-                return Err(Finding::at(position, Fault::Signed).into());
-            }
-            None if position <= self.signed() => return Err(Finding::at(position, Fault::Unrecorded).into()),
-            _ => {}
+        let (position, signed) = (event.position, self.signed());
+        let mut wrong = None;
+        self.examiner.take_and_tell(event, |hash| {
+            let fault = || compare_hash(&hash, hashes.at(hash.level, hash.index));
+            wrong = wrong.take().or_else(|| if position <= signed { fault() } else { None });
+        })?;
+        match wrong.map(|fault| Finding::at(position, fault)) {
+            // Either the hash was changed, or all that it is made of: the next checkpoint tells.
+            Some(doubt @ Finding { fault: Fault::Tile { .. }, .. }) => drop(self.doubt.get_or_insert(doubt)),
+            Some(finding) => return Err(finding.into()),
+            None => {}
         }
-        for checkpoint in kept {
-            match self.key.open(checkpoint) {
-                // Signed before the installation was given another key.
-                Err(CheckpointError::OtherKey) => {}
-                opened => self.compare(opened)?,
-            }
-        }
+        kept.try_for_each(|checkpoint| self.compare_kept(checkpoint))?;
         if let Some(since) = self.since.filter(|since| since.size == position) {
-            self.examiner.compare(since)?;
+            self.compare(since)?;
         }
-        let newest = self.tree.as_ref().filter(|tree| tree.size == position);
-        if let Some(opened) = newest.map(|tree| self.key.open(&tree.checkpoint)) {
-            self.compare(opened)?;
+        if let Some(tree) = self.tree.as_ref().filter(|tree| tree.size == position).cloned() {
+            let checkpoint = self.open(&tree.checkpoint)?;
+            self.compare(&checkpoint)?;
+            if self.examiner.edge.to_bytes() != tree.edge {
+                return Err(Finding::of_checkpoint(position, Fault::Edge).into());
+            }
         }
         Ok(())
     }
 
-    fn compare(&mut self, opened: Result<Checkpoint, CheckpointError>) -> Result<(), Finding> {
-        let after = self.examiner.position();
-        let checkpoint = opened.map_err(|error| Finding::of_checkpoint(after, Fault::Checkpoint(error)))?;
-        self.examiner.compare(&checkpoint)
+    /// Compares with an earlier checkpoint that was kept as one of just the events that were taken.
+    fn compare_kept(&mut self, note: &str) -> Result<(), Finding> {
+        let (taken, root) = (self.examiner.position(), self.examiner.edge.root());
+        match self.open(note) {
+            // Signed before the installation was given another key: it vouches for nothing, but must not say otherwise.
+            Err(Finding { fault: Fault::Checkpoint(CheckpointError::OtherKey), .. }) => {
+                let same = claimed(note) == Some((self.tenant, taken, root));
+                same.then_some(()).ok_or(Finding::of_checkpoint(taken, Fault::OtherTree))
+            }
+            opened => self.compare(&opened?),
+        }
     }
 
-    fn end(&self) -> Result<(), Broken> {
+    fn open(&self, note: &str) -> Result<Checkpoint, Finding> {
+        let of = |fault| Finding::of_checkpoint(self.examiner.position(), fault);
+        let checkpoint = self.key.open(note).map_err(|error| of(Fault::Checkpoint(error)))?;
+        let size = checkpoint.size;
+        if size == self.examiner.position() { Ok(checkpoint) } else { Err(of(Fault::CheckpointOf { size })) }
+    }
+
+    /// Compares with a checkpoint, which also settles what was in doubt.
+    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<(), Finding> {
+        self.examiner.compare(checkpoint)?;
+        self.doubt.take().map_or(Ok(()), Err)
+    }
+
+    fn end(&self) -> Option<Finding> {
         let wanted = [self.head, self.signed(), self.since.map_or(0, |since| since.size)];
         let position = self.examiner.position();
-        if wanted.iter().any(|wanted| position < *wanted) {
-            return Err(Finding::at(position + 1, Fault::Missing { next: None }).into());
-        }
-        Ok(())
+        let is_short = wanted.iter().any(|wanted| position < *wanted);
+        is_short.then(|| Finding::at(position + 1, Fault::Missing { next: None }))
+    }
+}
+
+/// What is wrong with a hash of the tree as the notary keeps it.
+fn compare_hash(hash: &TileHash, kept: Option<&[u8; 32]>) -> Option<Fault> {
+    let level = hash.level;
+    match (kept, level) {
+        (Some(kept), _) if *kept == hash.hash => None,
+        (Some(_), 0) => Some(Fault::Signed),
+        (Some(_), _) => Some(Fault::Tile { level }),
+        (None, 0) => Some(Fault::Unrecorded),
+        (None, _) => Some(Fault::TileGone { level }),
     }
 }

@@ -1,15 +1,15 @@
 //! Examining an export: a file, a public key, and nothing else.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
-use super::{Broken, Examiner, Fault, Finding, Report};
+use super::{
+    Broken, Examiner, Fault, Finding, Report,
+    lines::{LONGEST, Lines},
+};
 use crate::{
     export::{CheckpointLine, EventLine, FORMAT, Header, VERSION},
     notary::{Checkpoint, PublicKey},
 };
-
-/// How long a line may be. An event is far smaller, but an export is examined because it is not trusted.
-const LONGEST: u64 = 64 << 20;
 
 /// Examines an export that is said to be signed with `key`, and to continue what `since` is about. `progress` is told how
 /// many bytes have been read.
@@ -19,7 +19,7 @@ pub fn examine_export(
     since: Option<&Checkpoint>,
     mut progress: impl FnMut(u64),
 ) -> io::Result<Report> {
-    let mut lines = Lines { input, line: Vec::new(), is_cut: false };
+    let mut lines = Lines::of(input);
     let header = match header(&mut lines, key) {
         Ok(header) => header,
         Err(Broken::Io(error)) => return Err(error),
@@ -35,8 +35,8 @@ pub fn examine_export(
 
 fn header(lines: &mut Lines<impl BufRead>, key: &PublicKey) -> Result<Header, Broken> {
     let line = lines.next()?.ok_or_else(|| Finding::in_header("the file is empty"))?;
-    let header: Header = serde_json::from_slice(line)
-        .map_err(|error| Finding::in_header(format!("this is no export of a journal: {error}")))?;
+    let header: Header = serde_json::from_slice(line.text)
+        .map_err(|error| Finding::in_header(format!("line 1 is not that of a journal's export: {error}")))?;
     let (format, version) = (&header.format, header.version);
     if format != FORMAT || version != VERSION {
         let what = format!("this is {format:?} version {version}, and not {FORMAT:?} version {VERSION}");
@@ -46,6 +46,7 @@ fn header(lines: &mut Lines<impl BufRead>, key: &PublicKey) -> Result<Header, Br
         let what = format!("it is signed with {}, and not with {}", header.key, key.name());
         return Err(Finding::in_header(what).into());
     }
+    line.is_written_as(&header).map_err(Finding::in_header)?;
     Ok(header)
 }
 
@@ -59,28 +60,30 @@ fn walk(
 ) -> Result<(), Broken> {
     let mut is_covered = false;
     while let Some(line) = lines.next()? {
-        progress(line.len() as u64 + 1);
-        is_covered = line.starts_with(br#"{"checkpoint""#);
+        progress(line.text.len() as u64 + 1);
+        let taken = examiner.position();
+        is_covered = line.text.starts_with(br#"{"checkpoint""#);
         if is_covered {
-            examiner.compare(
-                &checkpoint(line, key).map_err(|fault| Finding::of_checkpoint(examiner.position(), fault))?,
-            )?;
+            let wrong = |fault| Finding::of_checkpoint(taken, fault);
+            let entry: CheckpointLine = line.read().map_err(|what| wrong(Fault::Malformed(what)))?;
+            let checkpoint = key.open(&entry.checkpoint).map_err(|error| wrong(Fault::Checkpoint(error)))?;
+            examiner.compare(&checkpoint)?;
+            line.is_written_as(&entry).map_err(|what| wrong(Fault::Malformed(what)))?;
             continue;
         }
-        let position = examiner.position() + 1;
-        let malformed = |error: &dyn std::fmt::Display| {
-            Finding::at(position, Fault::Malformed(format!("the line can't be read: {error}")))
-        };
-        let event: EventLine = serde_json::from_slice(line).map_err(|error| malformed(&error))?;
-        let event = event.into_event().map_err(|error| malformed(&error))?;
+        let malformed = |what| Finding::at(taken + 1, Fault::Malformed(what));
+        let entry: EventLine = line.read().map_err(malformed)?;
+        let is_in_form = line.is_written_as(&entry);
+        let event = entry.into_event().map_err(|error| malformed(line.unreadable(&error)))?;
         examiner.take(&event)?;
+        is_in_form.map_err(malformed)?;
         if let Some(since) = since.filter(|since| since.size == event.position) {
             examiner.compare(since)?;
         }
     }
     let position = examiner.position();
     if lines.is_cut {
-        let what = format!("the line has more than {LONGEST} bytes");
+        let what = format!("line {} has more than {LONGEST} bytes", lines.count + 1);
         return Err(Finding::at(position + 1, Fault::Malformed(what)).into());
     }
     if position < header.events || since.is_some_and(|since| position < since.size) {
@@ -100,52 +103,69 @@ fn walk(
     Ok(())
 }
 
-fn checkpoint(line: &[u8], key: &PublicKey) -> Result<Checkpoint, Fault> {
-    let line: CheckpointLine = serde_json::from_slice(line)
-        .map_err(|error| Fault::Malformed(format!("the line can't be read: {error}")))?;
-    key.open(&line.checkpoint).map_err(Fault::Checkpoint)
-}
-
-/// Lines, one at a time.
-struct Lines<R> {
-    input: R,
-    line: Vec<u8>,
-    /// Whether a line was too long, which ends them.
-    is_cut: bool,
-}
-
-impl<R: BufRead> Lines<R> {
-    fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        self.line.clear();
-        let read = self.input.by_ref().take(LONGEST).read_until(b'\n', &mut self.line)?;
-        self.is_cut = read as u64 == LONGEST;
-        if read == 0 || self.is_cut {
-            return Ok(None);
-        }
-        Ok(Some(self.line.strip_suffix(b"\n").unwrap_or(&self.line)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Place, *};
+
+    fn documented() -> (Vec<&'static str>, PublicKey) {
+        let page = include_str!("../../../docs/journal-format.md");
+        let lines = page.lines().filter(|line| line.starts_with("{\"")).collect();
+        let key = page.lines().find(|line| line.starts_with("annals-") && line.contains('+')).unwrap();
+        (lines, PublicKey::parse(key).unwrap())
+    }
 
     #[test]
     fn the_example_of_the_documentation_is_good() {
-        let page = include_str!("../../../docs/journal-format.md");
-        let lines = page.lines().filter(|line| line.starts_with("{\""));
-        let export = lines.map(|line| format!("{line}\n")).collect::<String>();
-        let key = page.lines().find(|line| line.starts_with("annals-") && line.contains('+')).unwrap();
-        let key = PublicKey::parse(key).unwrap();
+        let (lines, key) = documented();
+        let export = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let report = examine_export(export.as_bytes(), &key, None, |_| {}).unwrap();
         assert_eq!((report.finding, report.events, report.unsigned), (None, 1, 0));
     }
 
+    /// What would mean the same to a JSON library is not the same file.
     #[test]
-    fn a_line_without_end_ends_the_examination_and_not_the_memory() {
-        let endless = io::BufReader::new(io::repeat(b'x'));
-        let mut lines = Lines { input: endless, line: Vec::new(), is_cut: false };
-        assert!(lines.next().unwrap().is_none() && lines.is_cut);
-        assert_eq!(lines.line.len() as u64, LONGEST);
+    fn an_export_has_one_form() {
+        let (lines, key) = documented();
+        let places = [Place::Header, Place::Position(1), Place::Checkpoint(1)];
+        let changes = [
+            (0, change("}\n", "}\r\n")),
+            (1, change("}\n", "}\r\n")),
+            (2, change("}\n", "}\r\n")),
+            (0, change("{", "\u{feff}{")),
+            (0, change("{", " {")),
+            (1, change(":", ": ")),
+            (2, change("{\"checkpoint\":", "{\"checkpoint\" :")),
+            (0, change("\"tenant\":\"ten_", "\"tenant\":\"\\u0074en_")),
+            (1, change("\"user\"", "\"\\u0075ser\"")),
+            (2, change("\\n", "\\u000a")),
+            (
+                1,
+                change(
+                    "\"tenant\":\"ten_00000000000000000000000000\",\"position\":1",
+                    "\"position\":1,\"tenant\":\"ten_00000000000000000000000000\"",
+                ),
+            ),
+            (1, change("f4d388eb", "F4D388EB")),
+            (1, change("00000000-0000-0000-0000-000000000000", "00000000000000000000000000000000")),
+            (2, change("}\n", "}")),
+        ];
+        for (at, change) in changes {
+            let mut changed: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
+            changed[at] = change(&changed[at]);
+            let report = examine_export(changed.concat().as_bytes(), &key, None, |_| {}).unwrap();
+            let Some(Finding { place, fault: Fault::Malformed(what) }) = report.finding else {
+                panic!("{:?}: {:?}", changed[at], report.finding)
+            };
+            assert_eq!(place, places[at], "{:?}", changed[at]);
+            assert!(what.contains(&format!("line {}", at + 1)), "{what}");
+        }
+    }
+
+    /// Changes something in a line, which must be there.
+    fn change(from: &'static str, to: &'static str) -> impl Fn(&str) -> String {
+        move |line| {
+            assert!(line.contains(from), "{line}");
+            line.replacen(from, to, 1)
+        }
     }
 }

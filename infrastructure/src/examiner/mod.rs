@@ -3,9 +3,11 @@
 //! It holds a few hashes, and notes about streams that it puts into a temporary file as they become many, so a journal may
 //! be of any length.
 
+mod ending;
 mod finding;
 mod in_database;
 mod in_export;
+mod lines;
 mod sequences;
 
 use std::io;
@@ -21,7 +23,10 @@ pub use self::{
 };
 use crate::{
     journal::stored::StoredEvent,
-    notary::{Checkpoint, edge::Edge},
+    notary::{
+        Checkpoint,
+        edge::{Edge, TileHash},
+    },
 };
 
 /// What an examination came to.
@@ -85,12 +90,17 @@ impl Examiner {
 
     /// Takes the next event.
     pub fn take(&mut self, event: &StoredEvent) -> Result<(), Broken> {
+        self.take_and_tell(event, |_| {})
+    }
+
+    /// The same; tells which hashes of tiles are final with it.
+    fn take_and_tell(&mut self, event: &StoredEvent, tell: impl FnMut(TileHash)) -> Result<(), Broken> {
         if let Some(finding) = self.look_at(event) {
             return Err(finding.into());
         }
         self.sequences.note(event.stream.id, event.position, event.sequence)?;
         self.recorded_at = Some(event.recorded_at);
-        self.edge.push(event.leaf_hash);
+        self.edge.grow(event.leaf_hash, tell);
         Ok(())
     }
 

@@ -61,8 +61,8 @@ pub enum LineError {
     /// Not as RFC 3339 with microseconds in UTC.
     #[error("recorded_at is not written like 2026-01-02T03:04:05.000006Z")]
     RecordedAt,
-    /// Not 64 hexadecimal digits.
-    #[error("leaf_hash is not 64 hexadecimal digits")]
+    /// Not 64 hexadecimal digits in lower case.
+    #[error("leaf_hash is not 64 hexadecimal digits in lower case")]
     LeafHash,
 }
 
@@ -118,7 +118,11 @@ fn in_microseconds(time: DateTime<Utc>) -> String {
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let digit = |byte: u8| (byte as char).to_digit(16);
-    let byte = |[high, low]: &[u8; 2]| Some((digit(*high)? * 16 + digit(*low)?) as u8);
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? * 16 + digit(*low)?);
     pairs.iter().map(byte).collect::<Option<Vec<u8>>>()?.try_into().ok()
 }

@@ -1,6 +1,8 @@
 //! A signed statement of how a journal was at some time.
 
 use domain::ids::TenantId;
+use signed_note::Note;
+use tlog_tiles::Checkpoint as Text;
 
 /// A checkpoint whose signature is known to be good (C2SP tlog-checkpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,4 +32,12 @@ pub enum CheckpointError {
     /// Signed, but of something else.
     #[error("its first line does not name this key and a tenant")]
     Origin,
+}
+
+/// What a note says that it is about: whose journal, how many events, the root. Nobody has looked who signed it.
+pub(crate) fn claimed(note: &str) -> Option<(TenantId, u64, [u8; 32])> {
+    let note = Note::from_bytes(note.as_bytes()).ok()?;
+    let text = Text::from_bytes(note.text()).ok()?;
+    let (_, tenant) = text.origin().split_once('/')?;
+    Some((tenant.parse().ok()?, text.size(), text.hash().0))
 }

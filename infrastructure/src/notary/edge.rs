@@ -57,7 +57,7 @@ impl Edge {
         self.grow(leaf, |_| {});
     }
 
-    /// Adds a leaf, and tells which hashes of tiles have become final by it: the leaf's own first.
+    /// Adds a leaf, and tells which hashes of tiles have become final by it: the leaf's own first, then from below.
     pub(crate) fn grow(&mut self, leaf: [u8; 32], mut tell: impl FnMut(TileHash)) {
         let place = self.size;
         let completed = stored_hashes_for_record_hash(place, Hash(leaf), self)

@@ -21,6 +21,7 @@ use application::error::Error;
 use domain::ids::TenantId;
 use tlog_tiles::Hash;
 
+pub(crate) use self::checkpoint::claimed;
 pub use self::{
     checkpoint::{Checkpoint, CheckpointError},
     key::{NotaryKey, PublicKey, PublicKeyError},

@@ -89,9 +89,9 @@ impl Tiles {
         self.0.get(&at)?.get(..width as usize * HASH_SIZE)
     }
 
-    /// The notary's copy of the leaf hash at a place of the journal, counted from 0.
-    pub(crate) fn leaf(&self, place: u64) -> Option<&[u8; 32]> {
-        let data = self.0.get(&Coordinates { level: 0, tile: place / TILE_WIDTH })?;
+    /// The hash at a place of a level, counted from 0.
+    pub(crate) fn hash(&self, level: u8, place: u64) -> Option<&[u8; 32]> {
+        let data = self.0.get(&Coordinates { level, tile: place / TILE_WIDTH })?;
         data.as_chunks().0.get((place % TILE_WIDTH) as usize)
     }
 }

@@ -12,7 +12,7 @@ use super::{progress::Progress, sections::Sections};
 /// How many aggregates are looked up in the journal at a time.
 const AGGREGATES: i64 = 200;
 
-/// Whether to import or only to count.
+/// Whether to import, or only to count and to find what an import would refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Import,
@@ -23,7 +23,7 @@ pub(super) enum Mode {
 pub(super) struct Copied {
     /// All that there is to import, by type.
     pub(super) counts: Vec<TypeCount>,
-    /// Events that had been imported before.
+    /// Those of them that this import has found in the journal, whoever has brought them there.
     pub(super) before: u64,
     /// Events that were not, and have been imported now unless they were only counted.
     pub(super) new: u64,
@@ -38,29 +38,32 @@ pub(super) async fn copy(
     foreign_aggregates::ready(ctx, app).await?;
     let counts = source.counts().await?;
     let mut progress = Progress::new(counts.iter().map(|count| count.events.unsigned_abs()).sum());
-    let (mut before, mut new) = (0, 0);
+    let (mut all, mut new) = (0, 0);
     let mut sections = Sections::default();
     let mut page = source.aggregates(None, AGGREGATES).await?;
     while let Some(last) = page.last().cloned() {
         for (end, imported) in page.iter().zip(imported(ctx, app, &page).await?) {
-            before += imported;
             progress.advance(imported);
             let (name, there) = (format!("{} {}", end.aggregate_type, end.aggregate_id), end.sequence);
             let imported = i64::try_from(imported)?;
             ensure!(imported <= there, "{name} ends with event {there}, and {imported} have been imported");
+            all += there.unsigned_abs();
+            let mut end = end.clone();
             if mode == Mode::Count {
                 new += (there - imported).unsigned_abs();
-                continue;
+                // What follows the newest event that was imported is refused by nobody.
+                end.sequence = imported;
             }
-            for full in sections.add(end, imported) {
-                new += commit(ctx, app, source, &full, &mut progress).await?;
+            for full in sections.add(&end, imported) {
+                new += carry_out(ctx, app, source, &full, &mut progress, mode).await?;
             }
         }
         page = source.aggregates(Some(&last), AGGREGATES).await?;
     }
-    new += commit(ctx, app, source, &sections.take(), &mut progress).await?;
+    new += carry_out(ctx, app, source, &sections.take(), &mut progress, mode).await?;
     progress.finish();
-    Ok(Copied { counts, before, new })
+    // Another import may have brought some of them since it was looked how many there were.
+    Ok(Copied { counts, before: all - new, new })
 }
 
 /// How many events of each have been imported.
@@ -70,15 +73,20 @@ async fn imported(ctx: &Ctx, app: &App, page: &[AggregateEnd]) -> anyhow::Result
     Ok(foreign_aggregates::sequences(ctx, app, &ids).await?)
 }
 
-/// Imports sections in one commit; how many events were new.
-async fn commit(
+/// Imports sections in one commit, or looks whether that would be refused; how many events were imported.
+async fn carry_out(
     ctx: &Ctx,
     app: &App,
     source: &mut PostgresEs,
     sections: &[Section],
     progress: &mut Progress,
+    mode: Mode,
 ) -> anyhow::Result<u64> {
     let events = source.events(sections).await?;
+    if mode == Mode::Count {
+        foreign_aggregates::rehearse(ctx, app, &events).await?;
+        return Ok(0);
+    }
     let new = foreign_aggregates::import(ctx, app, &events).await?.value;
     progress.advance(new);
     Ok(new)

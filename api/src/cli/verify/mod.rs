@@ -27,7 +27,9 @@ use infrastructure::{
 /// ```
 ///
 /// With --database, it checks the journals in the database against what was signed, and so finds what was changed behind
-/// the server's back.
+/// the server's back: in the events, at the journal's end, and in what is kept to prove them (tiles, trees, checkpoints).
+///
+/// An export has one form, byte for byte. A line of another form is wrong, even if it means the same.
 ///
 /// What is wrong is told with the first position that is. A journal may be of any length: notes about its streams go into
 /// a temporary file, 32 bytes for each event.
