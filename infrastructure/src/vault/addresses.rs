@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::cipher::Key;
 
 /// The subject whose key addresses are turned into ids with. It is no person, and is never erased; so its row also says
-/// which key wraps (migration 23).
+/// which key wraps (migration 25).
 pub(super) const ADDRESSES: Uuid = Uuid::nil();
 
 /// Turns addresses into ids.

@@ -1,6 +1,6 @@
 //! Replacing the key that people's keys are wrapped with, while servers run.
 //!
-//! First the row of addresses is wrapped anew: from then on nobody wraps with an older key (migration 23). Then all others
+//! First the row of addresses is wrapped anew: from then on nobody wraps with an older key (migration 25). Then all others
 //! are, a bounded number in a transaction. Rows name the key that wraps them, so what was interrupted goes on with what
 //! is left.
 
