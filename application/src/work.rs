@@ -202,7 +202,12 @@ impl Work {
         holder: impl Into<Uuid>,
         taken: Error,
     ) {
-        self.changes.claims.push(Claim { kind, value: value.into(), holder: holder.into(), taken });
+        let holder = holder.into();
+        debug_assert!(
+            self.streams.get(&holder).is_some_and(|it| it.loaded.stream().kind == kind.rule().stream_kind),
+            "its rule tells what a stream of another kind holds"
+        );
+        self.changes.claims.push(Claim { kind, value: value.into(), holder, taken });
     }
 
     /// Gives back a value that `holder` holds.
