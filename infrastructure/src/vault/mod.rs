@@ -6,7 +6,10 @@
 
 mod cache;
 mod cipher;
+pub(crate) mod erasing;
+mod named;
 mod sealed_text;
+pub mod transfer;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,6 +24,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(crate) use self::cipher::Key;
+pub use self::named::Named;
 use self::{cache::Cache, sealed_text::SealedText};
 use crate::{
     database::{Database, database_error},
