@@ -222,6 +222,32 @@ pub(crate) async fn advance(tx: &mut TenantTx, projection: &str, position: u64) 
     .map_err(database_error)
 }
 
+/// Moves a checkpoint past events that the projection is never to see; waits for whoever has it.
+pub(crate) async fn skip(tx: &mut TenantTx, projection: &str, position: u64) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO projection_checkpoints AS checkpoint (tenant_id, projection, position) VALUES ($1, $2, $3)
+         ON CONFLICT (tenant_id, projection)
+         DO UPDATE SET position = greatest(checkpoint.position, excluded.position), error = NULL",
+        tx.tenant().uuid(),
+        projection,
+        position as i64
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(database_error)
+}
+
+/// The position of the projection of `tenant` that is furthest behind, of these.
+pub async fn furthest_behind(
+    database: &Database,
+    tenant: TenantId,
+    projections: impl Iterator<Item = &'static str>,
+) -> Result<u64, Error> {
+    let positions = positions(&mut TenantTx::begin(database, tenant).await?).await?;
+    Ok(projections.map(|name| positions.get(name).copied().unwrap_or(0)).min().unwrap_or(0))
+}
+
 /// Notes what the last attempt failed with, for operators to see. The failed attempt's own lock may be let go only in a
 /// moment, so it is waited for, but not long: if somebody else is at another attempt, theirs counts.
 pub(crate) async fn note_failure(
