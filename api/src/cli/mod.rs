@@ -44,7 +44,7 @@ enum Command {
     Migrate,
     /// Fold journals anew into read models.
     Rebuild(rebuild::RebuildArgs),
-    /// Bring the events of another cqrs-es system into a tenant's journal.
+    /// Restore a journal from an export, or bring in the events of another cqrs-es system.
     Import(import::ImportArgs),
     /// Write a tenant's signed journal to a file.
     Export(export::ExportArgs),

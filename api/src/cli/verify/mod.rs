@@ -96,7 +96,7 @@ fn tell(report: &Report) -> io::Result<Verdict> {
 }
 
 /// The key that was given as text, or as the name of a file that holds it.
-fn key(text: &str) -> anyhow::Result<PublicKey> {
+pub(super) fn key(text: &str) -> anyhow::Result<PublicKey> {
     match PublicKey::parse(text) {
         Err(_) if std::fs::exists(text).unwrap_or(false) => {
             let line = std::fs::read_to_string(text).with_context(|| format!("can't read {text}"))?;
