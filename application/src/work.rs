@@ -202,12 +202,7 @@ impl Work {
         holder: impl Into<Uuid>,
         taken: Error,
     ) {
-        let holder = holder.into();
-        debug_assert!(
-            self.streams.get(&holder).is_some_and(|it| it.loaded.stream().kind == kind.rule().stream_kind),
-            "its rule tells what a stream of another kind holds"
-        );
-        self.changes.claims.push(Claim { kind, value: value.into(), holder, taken });
+        self.changes.claims.push(Claim { kind, value: value.into(), holder: holder.into(), taken });
     }
 
     /// Gives back a value that `holder` holds.

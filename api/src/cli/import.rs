@@ -16,14 +16,13 @@ use domain::ids::TenantId;
 use self::{foreign::Foreign, restore::Restore};
 use crate::config::Config;
 
-/// Restores a journal from FILE, which `annals export` wrote, or brings the events of another cqrs-es system into a
-/// tenant's journal.
+/// Restore a journal from an export, or bring in the events of another cqrs-es system
 ///
-/// ```text
+/// With a FILE from `annals export`, its journal is restored here:
+///
 /// annals import journal.ndjson --key annals-0123456789abcdef+01234567+AQ… --people people.ndjson
-/// ```
 ///
-/// FILE is verified first, as `annals verify` does it, and nothing is imported from a file that is not what was signed.
+/// The file is verified first, as `annals verify` does it, and nothing is imported from a file that is not what was signed.
 /// Its events are appended as they were, so that they have the same positions and hashes here. The journal must not exist
 /// here yet, or hold just the file's first events: what was interrupted goes on where it was, and a newer export of the
 /// same journal brings the rest. Restore the platform's journal (ten_00000000000000000000000000) before its tenants', and

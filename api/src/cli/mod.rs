@@ -44,11 +44,10 @@ enum Command {
     Migrate,
     /// Fold journals anew into read models.
     Rebuild(rebuild::RebuildArgs),
-    /// Restore a journal from an export, or bring in the events of another cqrs-es system.
+    // Import and Verify say what they are for themselves: a line here would take the place of their long help.
     Import(import::ImportArgs),
     /// Write a tenant's signed journal to a file.
     Export(export::ExportArgs),
-    /// Check that journals are what was signed, with nothing to trust but a public key.
     Verify(verify::VerifyArgs),
     /// Manage the installation's administrators.
     Admin(admin::AdminArgs),

@@ -17,14 +17,14 @@ use infrastructure::{
     notary::{Checkpoint, PublicKey},
 };
 
+/// Check that journals are what was signed, with nothing to trust but a public key
+///
 /// Checks every event of a journal: that its leaf hash is that of its fields, that no position and no number in a stream
 /// is missing, that time does not turn back, and that the tree over all of them is the one that was signed.
 ///
 /// With a FILE from `annals export` or the API, this needs nothing but the public key, and no network:
 ///
-/// ```text
 /// annals verify journal.ndjson --key annals-0123456789abcdef+01234567+AQ…
-/// ```
 ///
 /// With --database, it checks the journals in the database against what was signed, and so finds what was changed behind
 /// the server's back.
