@@ -167,3 +167,14 @@ BEGIN
         WHERE tenant_id = tenant AND projections = others;
     END IF;
 END $$;
+
+-- Puts a projection behind events that it is never to see; waits for who moves it.
+CREATE FUNCTION pass_over(tenant uuid, projection text, reached bigint) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM begin_projecting(tenant, ARRAY[projection]);
+    PERFORM stand_apart(tenant, ARRAY[projection]);
+    UPDATE projection_checkpoints SET position = greatest(position, reached), error = NULL
+    WHERE tenant_id = tenant AND projections = ARRAY[projection];
+END $$;

@@ -1,9 +1,14 @@
 //! Values that only one stream may hold.
 
-use domain::ids::TenantId;
+use domain::{aggregate::Decide, ids::TenantId, invitations::Invitation, tenants::Tenant, users::User};
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    journal::{History, StreamRequest},
+    loaded::replay,
+    work::stream,
+};
 
 /// What kind of value is claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +21,34 @@ pub enum ClaimKind {
     Invitation,
 }
 
+/// What tells from a stream's history alone which value it holds, so that claims can be counted anew.
+pub struct Rule {
+    /// The kind of the streams that hold such values.
+    pub stream_kind: &'static str,
+    request: fn(Uuid) -> StreamRequest,
+    held: Box<Held>,
+}
+
+type Held = dyn Fn(&History) -> Result<Option<String>, Error> + Send + Sync;
+
 impl ClaimKind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Email, Self::Slug, Self::Invitation];
+
+    /// Which streams hold such values, and which value each: what use cases claim and give back agrees with it.
+    pub fn rule(self) -> Rule {
+        match self {
+            Self::Email => Rule::of(|user: &User| {
+                user.account().or_else(|| user.erasing()).map(|account| account.email.as_str())
+            }),
+            Self::Slug => Rule::of(|tenant: &Tenant| tenant.profile().map(|profile| profile.slug.as_str())),
+            Self::Invitation => Rule::of(|invitation: &Invitation| match invitation {
+                Invitation::Pending(offer) => Some(offer.email.as_str()),
+                _ => None,
+            }),
+        }
+    }
+
     /// The name in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,6 +71,26 @@ impl ClaimKind {
     /// Whose claims the value is unique among, when `tenant` claims it.
     pub fn scope(self, tenant: TenantId) -> TenantId {
         if self.is_platform_wide() { TenantId::PLATFORM } else { tenant }
+    }
+}
+
+impl Rule {
+    fn of<A: Decide + 'static>(held: fn(&A) -> Option<&str>) -> Self {
+        Self {
+            stream_kind: A::TYPE,
+            request: stream::<A>,
+            held: Box::new(move |history| Ok(held(&replay(history)?).map(str::to_owned))),
+        }
+    }
+
+    /// The stream with this id.
+    pub fn stream(&self, id: Uuid) -> StreamRequest {
+        (self.request)(id)
+    }
+
+    /// The value that a stream of the kind holds, if it holds one.
+    pub fn held(&self, history: &History) -> Result<Option<String>, Error> {
+        (self.held)(history)
     }
 }
 

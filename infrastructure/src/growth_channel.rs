@@ -24,12 +24,21 @@ pub async fn publish(database: Database, growth: Growth) {
     loop {
         let grown: Vec<String> = growth.wait().await.iter().map(TenantId::to_string).collect();
         for tenants in grown.chunks(TENANTS_AT_ONCE) {
-            let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(tenants.join(","));
-            if let Err(error) = told.execute(database.pool()).await {
-                tracing::debug!(%error, "a hint is lost; the next poll finds what it was about");
-            }
+            tell(&database, &tenants.join(",")).await;
         }
         tokio::time::sleep(BURST).await;
+    }
+}
+
+/// Tells other processes that `tenant`'s journal has grown.
+pub async fn publish_once(database: &Database, tenant: TenantId) {
+    tell(database, &tenant.to_string()).await;
+}
+
+async fn tell(database: &Database, tenants: &str) {
+    let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(tenants);
+    if let Err(error) = told.execute(database.pool()).await {
+        tracing::debug!(%error, "a hint is lost; the next poll finds what it was about");
     }
 }
 

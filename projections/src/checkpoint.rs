@@ -84,3 +84,13 @@ async fn positions(tx: &mut TenantTx) -> Result<HashMap<String, u64>, Error> {
     .map_err(database_error)?;
     Ok(rows.into_iter().map(|row| (row.projection, row.position as u64)).collect())
 }
+
+/// The position of the projection of `tenant` that is furthest behind, of these.
+pub async fn furthest_behind(
+    database: &Database,
+    tenant: TenantId,
+    projections: impl Iterator<Item = &'static str>,
+) -> Result<u64, Error> {
+    let positions = positions(&mut TenantTx::begin(database, tenant).await?).await?;
+    Ok(projections.map(|name| positions.get(name).copied().unwrap_or(0)).min().unwrap_or(0))
+}

@@ -205,6 +205,15 @@ pub(crate) async fn rejoin(
         .map_err(database_error)
 }
 
+/// Moves a projection past events that it is never to see; waits for who moves it.
+pub(crate) async fn skip(tx: &mut TenantTx, projection: &str, position: u64) -> Result<(), Error> {
+    sqlx::query!("SELECT pass_over($1, $2, $3)", tx.tenant().uuid(), projection, position as i64)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(database_error)
+}
+
 /// Notes what the last attempt of one that stands alone failed with, for operators to see. The failed attempt's own lock
 /// may be let go only in a moment, so it is waited for, but not long: if somebody else is at another attempt, theirs
 /// counts.

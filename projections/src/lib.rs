@@ -13,6 +13,7 @@ mod personal;
 mod poll;
 pub mod projector;
 pub mod rebuild;
+pub mod restore;
 mod turns;
 mod visit;
 

@@ -1,74 +1,86 @@
 //! `annals import`
 
 mod copy;
+mod foreign;
+mod people;
 mod progress;
+mod restore;
 mod sections;
+mod survey;
 
-use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::Context;
-use chrono::Utc;
 use clap::Args;
-use domain::{ctx::Ctx, ids::TenantId};
-use infrastructure::postgres_es::PostgresEs;
+use domain::ids::TenantId;
 
-use self::copy::{Copied, Mode, copy};
-use crate::{
-    annals::{Annals, Postgres},
-    config::Config,
-};
+use self::{foreign::Foreign, restore::Restore};
+use crate::config::Config;
 
-/// Brings the events of another cqrs-es system into a tenant's journal.
+/// Restore a journal from an export, or bring in the events of another cqrs-es system
 ///
-/// They are kept as they are, payload and metadata byte for byte, and nobody here looks into them: each of its aggregates
-/// becomes a stream in which event n is its event n. A database of postgres-es has no order beyond that, so aggregates are
-/// imported by type and id, each from its first event to its last. A server may run meanwhile. What was interrupted goes
-/// on where it was; what has grown is imported from where it had ended.
+/// With a FILE from `annals export`, its journal is restored here:
+///
+/// annals import journal.ndjson --key annals-0123456789abcdef+01234567+AQ… --people people.ndjson
+///
+/// The file is verified first, as `annals verify` does it, and nothing is imported from a file that is not what was signed.
+/// Its events are appended as they were, so that they have the same positions and hashes here. The journal must not exist
+/// here yet, or hold just the file's first events: what was interrupted goes on where it was, and a newer export of the
+/// same journal brings the rest. Restore the platform's journal (ten_00000000000000000000000000) before its tenants', and
+/// let nobody work with a journal while it is restored. No mail is sent again.
+///
+/// With --from-postgres-es, the events of another cqrs-es system come into the journal of a tenant that exists. They are
+/// kept as they are, payload and metadata byte for byte, and nobody here looks into them: each of its aggregates becomes a
+/// stream in which event n is its event n. A database of postgres-es has no order beyond that, so aggregates are imported
+/// by type and id, each from its first event to its last. What was interrupted goes on where it was; what has grown is
+/// imported from where it had ended.
+///
+/// A server may run meanwhile.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct ImportArgs {
+    /// An export of a journal. It says itself whose it is.
+    #[arg(required_unless_present = "from_postgres_es", conflicts_with = "from_postgres_es")]
+    file: Option<PathBuf>,
+    /// The public key that FILE must be signed with, or a file that holds it: what /.well-known/annals-journal-key of the
+    /// installation that exported it says, obtained in a way that you trust.
+    #[arg(long, requires = "file", required_unless_present = "from_postgres_es")]
+    key: Option<String>,
+    /// The keys of the people whom the journal names, and the hashes of their passwords: what `annals export --people` wrote
+    /// with FILE. It takes the secret key of the installation that exported them. Without it, what the journal says about
+    /// people reads [erased], and nobody is found by their address; importing again with it makes up for that.
+    #[arg(long, value_name = "PEOPLE_FILE", requires = "file")]
+    people: Option<PathBuf>,
     /// A database as the crate postgres-es makes it: postgres://user:password@host/database. It is only read. The
     /// environment is the better place for a password, which everybody on the machine sees in a command.
-    #[arg(long, value_name = "URL", env = "ANNALS_IMPORT_URL", hide_env_values = true)]
-    from_postgres_es: String,
-    /// The tenant (ten_…) whose journal they go to.
-    #[arg(long)]
-    tenant: TenantId,
+    #[arg(long, value_name = "URL", env = "ANNALS_IMPORT_URL", hide_env_values = true, requires = "tenant")]
+    from_postgres_es: Option<String>,
+    /// The tenant (ten_…) whose journal the events of a postgres-es database go to.
+    #[arg(long, requires = "from_postgres_es")]
+    tenant: Option<TenantId>,
     /// Only aggregates of this type; can be given several times. By default all.
-    #[arg(long = "aggregate", value_name = "TYPE")]
+    #[arg(long = "aggregate", value_name = "TYPE", requires = "from_postgres_es")]
     aggregates: Vec<String>,
     /// Say what there is to import, or why it would be refused, and import nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
-pub(super) async fn run(config: Config, args: ImportArgs) -> anyhow::Result<()> {
-    let mode = if args.dry_run { Mode::Count } else { Mode::Import };
-    let mut source = PostgresEs::connect(&args.from_postgres_es, &args.aggregates).await?;
-    let postgres = Postgres::join(&config).await?;
-    let result = async {
-        let annals = Annals::start(config, &postgres).await?;
-        let ctx = Ctx::system(args.tenant, Utc::now());
-        let copied = copy(&ctx, &annals.app, &mut source, mode).await;
-        annals.database.close().await;
-        copied.with_context(|| format!("can't import into {}", args.tenant))
-    }
-    .await;
-    postgres.stop().await;
-    source.close().await.ok();
-    report(&result?, mode)?;
-    Ok(())
+/// Whether to import or only to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Import,
+    Count,
 }
 
-fn report(copied: &Copied, mode: Mode) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    for count in &copied.counts {
-        let (aggregate_type, aggregates, events) = (&count.aggregate_type, count.aggregates, count.events);
-        writeln!(out, "{aggregate_type}: {events} events of {aggregates} aggregates")?;
-    }
-    let (before, new) = (copied.before, copied.new);
-    match mode {
-        Mode::Import => writeln!(out, "{new} events imported, {before} had been imported before"),
-        Mode::Count => writeln!(out, "{new} events to import, {before} have been imported"),
+pub(super) async fn run(config: Config, args: ImportArgs) -> anyhow::Result<()> {
+    let mode = if args.dry_run { Mode::Count } else { Mode::Import };
+    match (args.file, args.key, args.from_postgres_es, args.tenant) {
+        (Some(file), Some(key), None, None) => {
+            Restore { file, key, people: args.people, mode }.run(config).await
+        }
+        (None, None, Some(source), Some(tenant)) => {
+            Foreign { source, tenant, aggregates: args.aggregates, mode }.run(config).await
+        }
+        _ => anyhow::bail!("a file with its key, or a database with the tenant that it goes to"),
     }
 }

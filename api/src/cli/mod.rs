@@ -45,11 +45,10 @@ enum Command {
     Migrate,
     /// Fold journals anew into read models.
     Rebuild(rebuild::RebuildArgs),
-    /// Bring the events of another cqrs-es system into a tenant's journal.
+    // Import and Verify say what they are for themselves: a line here would take the place of their long help.
     Import(import::ImportArgs),
     /// Write a tenant's signed journal to a file.
     Export(export::ExportArgs),
-    /// Check that journals are what was signed, with nothing to trust but a public key.
     Verify(verify::VerifyArgs),
     /// Manage the installation's administrators.
     Admin(admin::AdminArgs),

@@ -17,6 +17,6 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(proofs::public_key);
 }
 
-fn hex(hash: &[u8; 32]) -> String {
+pub(crate) fn hex(hash: &[u8; 32]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -25,6 +25,7 @@ mod import;
 mod projections;
 mod quotas;
 mod readers;
+mod restore;
 mod tracking;
 mod usage;
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     export::{CheckpointLine, EventLine, FORMAT, Header, VERSION},
+    journal::stored::StoredEvent,
     notary::{Checkpoint, PublicKey},
 };
 
@@ -17,7 +18,18 @@ pub fn examine_export(
     input: impl BufRead,
     key: &PublicKey,
     since: Option<&Checkpoint>,
+    progress: impl FnMut(u64),
+) -> io::Result<Report> {
+    examine_each(input, key, since, progress, |_| {})
+}
+
+/// The same; `look` is shown each event that was found to be good.
+pub fn examine_each(
+    input: impl BufRead,
+    key: &PublicKey,
+    since: Option<&Checkpoint>,
     mut progress: impl FnMut(u64),
+    mut look: impl FnMut(&StoredEvent),
 ) -> io::Result<Report> {
     let mut lines = Lines::of(input);
     let header = match header(&mut lines, key) {
@@ -29,7 +41,7 @@ pub fn examine_export(
         }
     };
     let mut examiner = Examiner::new(header.tenant);
-    let walked = walk(&mut examiner, &mut lines, &header, key, since, &mut progress);
+    let walked = walk(&mut examiner, &mut lines, &header, key, since, &mut progress, &mut look);
     examiner.conclude(walked)
 }
 
@@ -57,6 +69,7 @@ fn walk(
     key: &PublicKey,
     since: Option<&Checkpoint>,
     progress: &mut impl FnMut(u64),
+    look: &mut impl FnMut(&StoredEvent),
 ) -> Result<(), Broken> {
     let mut is_covered = false;
     while let Some(line) = lines.next()? {
@@ -77,6 +90,7 @@ fn walk(
         let event = entry.into_event().map_err(|error| malformed(line.unreadable(&error)))?;
         examiner.take(&event)?;
         is_in_form.map_err(malformed)?;
+        look(&event);
         if let Some(since) = since.filter(|since| since.size == event.position) {
             examiner.compare(since)?;
         }

@@ -19,7 +19,7 @@ use self::sequences::Sequences;
 pub use self::{
     finding::{Fault, Finding, Place},
     in_database::{Journal, examine_database, journals},
-    in_export::examine_export,
+    in_export::{examine_each, examine_export},
 };
 use crate::{
     journal::stored::StoredEvent,

@@ -19,6 +19,7 @@ use crate::{
         signed::{Signed, kept},
     },
     tenant_tx::TenantTx,
+    vault::Named,
 };
 
 /// How many events are read at a time: what an export has in memory.
@@ -36,12 +37,14 @@ pub struct Export {
     pub tree: Signed,
 }
 
-/// Some lines of an export, and how many events are in them.
+/// Some lines of an export, and what is in them.
 pub struct Lines {
     /// The lines.
     pub text: Bytes,
     /// How many events.
     pub events: u64,
+    /// The people whom they name.
+    pub named: Named,
 }
 
 /// How far an export is.
@@ -74,22 +77,24 @@ impl Export {
                     events: self.tree.size,
                 };
                 write_line(&mut text, &header)?;
-                Ok(Some((Lines { text: text.into(), events: 0 }, Place::After(0))))
+                Ok(Some((Lines { text: text.into(), events: 0, named: Named::default() }, Place::After(0))))
             }
             Place::After(position) if position < self.tree.size => {
-                let last = self.page(position, &mut text).await?;
-                Ok(Some((Lines { text: text.into(), events: last - position }, Place::After(last))))
+                let mut named = Named::default();
+                let last = self.page(position, &mut text, &mut named).await?;
+                let events = last - position;
+                Ok(Some((Lines { text: text.into(), events, named }, Place::After(last))))
             }
             Place::After(_) => {
                 write_line(&mut text, &CheckpointLine { checkpoint: self.tree.checkpoint.clone() })?;
-                Ok(Some((Lines { text: text.into(), events: 0 }, Place::End)))
+                Ok(Some((Lines { text: text.into(), events: 0, named: Named::default() }, Place::End)))
             }
             Place::End => Ok(None),
         }
     }
 
     /// Writes the next events, and the earlier checkpoints among them; tells the position of the last one.
-    async fn page(&self, after: u64, text: &mut Vec<u8>) -> Result<u64, Error> {
+    async fn page(&self, after: u64, text: &mut Vec<u8>, named: &mut Named) -> Result<u64, Error> {
         let mut tx = TenantTx::begin(&self.database, self.tenant).await?;
         let events = read_stored(&mut tx, after, self.tree.size, PAGE).await?;
         let Some(last) = events.last().map(|event| event.position) else {
@@ -99,6 +104,7 @@ impl Export {
             kept(&mut tx, after, last.min(self.tree.size - 1)).await?.into_iter().peekable();
         for event in events {
             let position = event.position;
+            named.take(&event);
             write_line(text, &EventLine::from(event))?;
             while let Some((_, checkpoint)) = checkpoints.next_if(|(size, _)| *size <= position) {
                 // One that an earlier key of the installation has signed is of no use to who has this one.

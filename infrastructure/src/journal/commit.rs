@@ -31,7 +31,7 @@ use crate::{
     database::{Database, database_error},
     kept_answers,
     tenant_tx::TenantTx,
-    vault::{Source, Vault, seal},
+    vault::{Source, Vault, erasing::destroy, seal},
 };
 
 /// What became of a commit.
@@ -178,28 +178,12 @@ async fn write(tx: &mut TenantTx, vault: &Vault, changes: Changes) -> Result<Opt
     Ok(None)
 }
 
-/// Destroys a user's keys, and with them what was recorded about their address. Where a user's key was, none is ever made
-/// again; an address can become somebody else's.
 async fn erase(tx: &mut TenantTx, vault: &Vault, erased: &Erased) -> Result<(), Error> {
     let address = match &erased.address {
         Some(address) => Some(vault.addresses(Source::Connection(tx)).await?.id(address.as_str())),
         None => None,
     };
-    let query = sqlx::query!(
-        "WITH address AS (DELETE FROM subject_keys WHERE tenant_id = $1 AND subject_id = $3),
-              secret AS (DELETE FROM secrets WHERE tenant_id = $1 AND stream_id = $2)
-         INSERT INTO subject_keys (tenant_id, subject_id, key_id, wrapped_by, wrapped)
-         VALUES ($1, $2, $4, '', NULL)
-         ON CONFLICT (tenant_id, subject_id) DO UPDATE SET wrapped_by = '', wrapped = NULL",
-        TenantId::PLATFORM.uuid(),
-        erased.user.uuid(),
-        address,
-        Uuid::now_v7()
-    );
-    tx.within(TenantId::PLATFORM, async |connection| query.execute(connection).await)
-        .await
-        .map(drop)
-        .map_err(database_error)
+    destroy(tx, &[erased.user.uuid()], address).await
 }
 
 /// Keeps snapshots. They are a shortcut, so they are written after the commit, and nobody misses one that is lost.

@@ -11,6 +11,10 @@ mod opening;
 mod read;
 pub mod stored;
 
+// What puts an exported journal back.
+mod recount;
+pub mod restoring;
+
 // One tenant's writer.
 mod firsts;
 mod memory;

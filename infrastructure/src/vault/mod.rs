@@ -6,6 +6,8 @@
 
 // What is sealed, and with what. In reading order:
 mod cipher;
+pub(crate) mod erasing;
+mod named;
 mod sealed_text;
 mod subject_key;
 
@@ -19,6 +21,9 @@ mod sealing_key;
 mod addresses;
 mod cache;
 mod source;
+
+// Taking keys elsewhere.
+pub mod transfer;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -44,6 +49,7 @@ use self::{
 pub use self::{
     key_file::{KeyFile, KeyFileError, KeyFileLock},
     keyring::{Keyring, Origin, UnknownKey},
+    named::Named,
     rotation::{Rotation, RotationError, WrappedKeys, wrapped_keys},
     sealing_key::{MalformedKey, SealingKey},
 };

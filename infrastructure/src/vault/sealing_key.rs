@@ -54,6 +54,18 @@ impl SealingKey {
     }
 }
 
+impl SealingKey {
+    /// Seals a private value that leaves with a journal; it opens only with the same `context`.
+    pub(super) fn seal(&self, value: &[u8], context: &[u8]) -> Vec<u8> {
+        self.key.seal(value, context)
+    }
+
+    /// The value that was sealed, if it was with this key and context.
+    pub(super) fn open(&self, sealed: &[u8], context: &[u8]) -> Option<Vec<u8>> {
+        self.key.open(sealed, context)
+    }
+}
+
 impl std::fmt::Debug for SealingKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("SealingKey").field("name", &self.name).finish_non_exhaustive()

@@ -6,18 +6,22 @@ use std::sync::Arc;
 use application::{app::App, erasure, error::Error};
 use chrono::Utc;
 use domain::{
-    aggregate::DecodeError,
+    aggregate::{DecodeError, Fact},
     ctx::Ctx,
     ids::{JobId, TenantId, UserId},
     recorded_event::RecordedEvent,
-    users::ErasureRequested,
+    users::{ErasureRequested, SubjectErased},
 };
 use graphile_worker::{IntoTaskHandlerResult, TaskHandler, WorkerContext};
-use infrastructure::{database::Database, jobs::NewJob};
+use infrastructure::{
+    database::{Database, database_error},
+    jobs::NewJob,
+    tenant_tx::TenantTx,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, MailOffice, worker::Failure};
-use crate::{audit, fold::FoldError, members};
+use crate::{audit, fold::FoldError, jobs, members};
 
 /// The job.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +32,29 @@ pub(super) struct Erasure {
 /// The job of erasing `user`. There is one, however often it is asked for.
 pub fn job_id(user: UserId) -> JobId {
     user.uuid().into()
+}
+
+/// Goes on with the erasures that are under way by what the platform's journal says, because their jobs may be lost. One
+/// that has a job gets another, which finds nothing left to be done.
+pub(crate) async fn resume(tx: &mut TenantTx) -> Result<(), Error> {
+    if tx.tenant() != TenantId::PLATFORM {
+        return Ok(());
+    }
+    let users = sqlx::query_scalar!(
+        "SELECT stream_id FROM events AS asked
+         WHERE tenant_id = $1 AND event_type = $2 AND NOT EXISTS (
+             SELECT FROM events AS done
+             WHERE done.tenant_id = $1 AND done.stream_id = asked.stream_id AND done.event_type = $3
+         )",
+        TenantId::PLATFORM.uuid(),
+        ErasureRequested::TYPE,
+        SubjectErased::TYPE
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    let jobs: Result<Vec<NewJob>, _> = users.into_iter().map(|user| job(user.into())).collect();
+    jobs::add(tx, &jobs.map_err(Error::internal)?).await
 }
 
 impl Erasure {
@@ -59,10 +86,14 @@ fn when(event: &RecordedEvent) -> Result<Option<NewJob>, FoldError> {
     if !event.is::<ErasureRequested>() {
         return Ok(None);
     }
+    job(event.stream.id.into()).map(Some)
+}
+
+fn job(user_id: UserId) -> Result<NewJob, FoldError> {
     let task = Erasure::IDENTIFIER;
-    let payload = serde_json::to_value(Erasure { user_id: event.stream.id.into() })
+    let payload = serde_json::to_value(Erasure { user_id })
         .map_err(|source| DecodeError::Payload { event_type: task, source })?;
-    Ok(Some(NewJob { task, payload, max_attempts: 25 }))
+    Ok(NewJob { task, payload, max_attempts: 25 })
 }
 
 impl TaskHandler for Erasure {

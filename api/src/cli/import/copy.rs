@@ -7,17 +7,10 @@ use application::{app::App, foreign_aggregates};
 use domain::{ctx::Ctx, ids::ForeignAggregateId};
 use infrastructure::postgres_es::{AggregateEnd, PostgresEs, Section, TypeCount};
 
-use super::{progress::Progress, sections::Sections};
+use super::{Mode, progress::Progress, sections::Sections};
 
 /// How many aggregates are looked up in the journal at a time.
 const AGGREGATES: i64 = 200;
-
-/// Whether to import, or only to count and to find what an import would refuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Import,
-    Count,
-}
 
 /// What there was, and what became of it.
 pub(super) struct Copied {

@@ -17,14 +17,14 @@ use infrastructure::{
     notary::{Checkpoint, PublicKey},
 };
 
+/// Check that journals are what was signed, with nothing to trust but a public key
+///
 /// Checks every event of a journal: that its leaf hash is that of its fields, that no position and no number in a stream
 /// is missing, that time does not turn back, and that the tree over all of them is the one that was signed.
 ///
 /// With a FILE from `annals export` or the API, this needs nothing but the public key, and no network:
 ///
-/// ```text
 /// annals verify journal.ndjson --key annals-0123456789abcdef+01234567+AQ…
-/// ```
 ///
 /// With --database, it checks the journals in the database against what was signed, and so finds what was changed behind
 /// the server's back: in the events, at the journal's end, and in what is kept to prove them (tiles, trees, checkpoints).
@@ -98,7 +98,7 @@ fn tell(report: &Report) -> io::Result<Verdict> {
 }
 
 /// The key that was given as text, or as the name of a file that holds it.
-fn key(text: &str) -> anyhow::Result<PublicKey> {
+pub(super) fn key(text: &str) -> anyhow::Result<PublicKey> {
     match PublicKey::parse(text) {
         Err(_) if std::fs::exists(text).unwrap_or(false) => {
             let line = std::fs::read_to_string(text).with_context(|| format!("can't read {text}"))?;
