@@ -353,7 +353,7 @@ async fn the_journals_end_is_examined() {
 async fn a_journal_without_head_and_tree_is_among_those_to_be_examined() {
     let examined = Examined::new().await;
     let insert = format!(
-        "INSERT INTO projection_checkpoints (tenant_id, projection, position) VALUES ('{}', 'audit', 5);
+        "INSERT INTO projection_checkpoints (tenant_id, projections, position) VALUES ('{}', '{{audit}}', 5);
          DELETE FROM journal_heads; DELETE FROM journal_trees",
         examined.tenant.uuid()
     );

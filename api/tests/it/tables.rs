@@ -30,7 +30,10 @@ impl TestApp {
         let mut superuser = self.superuser().await;
         let mut tables = Tables::new();
         for name in read_models(&mut superuser).await {
-            let query = format!("SELECT to_jsonb(t)::text FROM {name} AS t ORDER BY 1");
+            // Which projections stand in one group is a matter of how it came about; where each stands is not.
+            let source =
+                if name == "projection_checkpoints" { "projection_positions" } else { name.as_str() };
+            let query = format!("SELECT to_jsonb(t)::text FROM {source} AS t ORDER BY 1");
             let rows = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut superuser).await.unwrap();
             tables.insert(name, rows);
         }
