@@ -18,6 +18,15 @@ use crate::{
     tracked_events::tests::track,
 };
 
+/// What the event at a position says, which must be found by the same.
+fn entry(story: &Story, position: u64) -> AuditRow {
+    let (entry, found_by) =
+        (AuditRow::of(&story.events()[position as usize - 1]).unwrap(), &rows::<Audit>(story)[&position]);
+    assert_eq!((&found_by.action, &found_by.actor_id), (&entry.action, &entry.actor.id));
+    assert!(entry.targets.iter().map(|target| &target.id).eq(&found_by.target_ids));
+    entry
+}
+
 #[test]
 fn an_entry_tells_who_did_what_to_which_thing() {
     let mut story = Story::new();
@@ -32,7 +41,7 @@ fn an_entry_tells_who_did_what_to_which_thing() {
         expires_at: time("2026-02-01T00:00:00Z"),
     };
     story.tell("invitation", invitation_id, sent);
-    let entry = &rows::<Audit>(&story)[&1];
+    let entry = &entry(&story, 1);
     assert_eq!((entry.action.as_str(), entry.outcome.as_str()), ("invitation.sent", "success"));
     let actor = (entry.actor.kind.as_str(), entry.actor.id.clone(), entry.actor.name.as_deref());
     assert_eq!(actor, ("user", Some(user.to_string()), Some("Ada")));
@@ -48,7 +57,7 @@ fn what_concerns_a_user_names_them() {
     let mut story = Story::new();
     let (user_id, invitation) = (UserId::random(), InvitationId::random());
     story.tell("invitation", invitation, InvitationAccepted { user_id });
-    let targets = rows::<Audit>(&story).remove(&1).unwrap().targets;
+    let targets = entry(&story, 1).targets;
     assert!(targets.iter().any(|target| target.kind == "user" && target.id == user_id.to_string()));
 }
 
@@ -68,7 +77,7 @@ fn a_refused_sign_in_is_a_failure_and_says_why() {
     let mut story = Story::new();
     story.actor = Actor::Anonymous;
     story.tell("user", UserId::random(), SignInRefused { cause: SignInRefusal::WrongPassword });
-    let entry = &rows::<Audit>(&story)[&1];
+    let entry = &entry(&story, 1);
     assert_eq!((entry.outcome.as_str(), entry.actor.kind.as_str()), ("failure", "anonymous"));
     assert_eq!(entry.metadata["cause"], "wrong_password");
 }
@@ -91,7 +100,7 @@ fn an_imported_event_is_found_by_what_the_other_system_calls_it_and_not_looked_i
     };
     let id = ForeignAggregateId::of(story.tenant, "order", "A-1");
     story.tell("foreign_aggregate", id, imported);
-    let entry = &rows::<Audit>(&story)[&1];
+    let entry = &entry(&story, 1);
     assert_eq!(entry.action, "foreign_aggregate.event_imported");
     let targets: Vec<_> =
         entry.targets.iter().map(|target| (target.kind.as_str(), target.id.clone())).collect();
@@ -120,7 +129,7 @@ fn hashes_of_secrets_stay_in_the_journal() {
         secret_hint: "abcd".to_owned(),
     };
     story.tell("api_key", id, issued);
-    let entry = &rows::<Audit>(&story)[&1];
+    let entry = &entry(&story, 1);
     assert!(!serde_json::to_string(entry).unwrap().contains("do not show"));
     assert_eq!(entry.metadata["secret_hint"], "abcd");
     assert_eq!(entry.targets.len(), 3);

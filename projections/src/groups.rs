@@ -2,6 +2,8 @@
 //!
 //! Where all is well there is one group. Who fails, is being rebuilt or is new stands apart until it meets the others.
 
+use std::collections::HashMap;
+
 use application::error::Error;
 use domain::ids::TenantId;
 use infrastructure::{
@@ -64,11 +66,11 @@ pub(crate) async fn advance_together(
                SET position = least(free.position + $3, free.head), error = NULL
                FROM free
                WHERE checkpoint.tenant_id = free.tenant_id AND checkpoint.projections = $2
-               RETURNING checkpoint.tenant_id, free.position AS came_from, checkpoint.position AS went_to
+               RETURNING checkpoint.tenant_id, free.position AS came_from, checkpoint.position AS went_to, free.head
            )
-           SELECT asked.tenant_id AS "tenant_id!", head AS "head!", standing = head AS "at_head!",
-                  came_from AS "came_from?", went_to AS "went_to?"
-           FROM asked LEFT JOIN moved USING (tenant_id)"#,
+           SELECT tenant_id AS "tenant_id!", head AS "head!", came_from AS "came_from!", went_to AS "went_to!" FROM moved
+           UNION ALL
+           SELECT tenant_id, head, standing, head FROM asked WHERE standing = head"#,
         &tenants,
         projections as &[&str],
         i64::from(batch)
@@ -76,18 +78,14 @@ pub(crate) async fn advance_together(
     .fetch_all(&mut **tx)
     .await
     .map_err(database_error)?;
-    let standing = |tenant: &TenantId| {
-        let Some(row) = rows.iter().find(|row| row.tenant_id == tenant.uuid()) else {
-            return Together::Apart;
-        };
-        match (row.came_from, row.went_to) {
-            (Some(after), Some(to)) => Together::GoOn {
-                range: Range { tenant: *tenant, after: after as u64, to: to as u64 },
-                behind: to < row.head,
-            },
-            _ if row.at_head => Together::AtHead,
-            _ => Together::Apart,
-        }
+    let rows: HashMap<Uuid, _> = rows.into_iter().map(|row| (row.tenant_id, row)).collect();
+    let standing = |tenant: &TenantId| match rows.get(&tenant.uuid()) {
+        None => Together::Apart,
+        Some(row) if row.came_from == row.head => Together::AtHead,
+        Some(row) => Together::GoOn {
+            range: Range { tenant: *tenant, after: row.came_from as u64, to: row.went_to as u64 },
+            behind: row.went_to < row.head,
+        },
     };
     Ok(tx.tenants().iter().map(standing).collect())
 }

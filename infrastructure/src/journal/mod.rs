@@ -47,7 +47,7 @@ use secrecy::SecretSlice;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-pub use self::read::{Range, head, read, read_after, read_ranges, read_streams};
+pub use self::read::{Range, head, read, read_after, read_at, read_ranges, read_streams};
 use self::{
     appender::Appender,
     load::{Loading, load},

@@ -59,6 +59,22 @@ async fn read_of(
     rows.into_iter().map(Stored::recorded).collect()
 }
 
+/// The events at these positions of the journal of the transaction's tenant, in order.
+pub async fn read_at(tx: &mut TenantTx, positions: &[i64]) -> Result<Vec<RecordedEvent>, Error> {
+    let rows = sqlx::query_as!(
+        Stored,
+        r#"SELECT tenant_id, position, stream_id, sequence, recorded_at, stream_kind, event_type, event_version,
+                  payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<Box<RawValue>>", leaf_hash
+           FROM events WHERE tenant_id = $1 AND position = ANY($2) ORDER BY position"#,
+        tx.tenant().uuid(),
+        positions
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(database_error)?;
+    rows.into_iter().map(Stored::recorded).collect()
+}
+
 /// A part of a tenant's journal: the events after position `after`, up to `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {

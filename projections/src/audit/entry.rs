@@ -15,7 +15,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{fold::FoldError, personal::Personal};
+use crate::{fold::FoldError, personal::Personal, tracked_events::indexed};
 
 /// An entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -44,6 +44,19 @@ pub struct AuditRow {
     pub metadata: Map<String, Value>,
     /// The event's leaf hash in hexadecimal, to find it in an exported journal.
     pub leaf_hash: String,
+}
+
+/// What an entry is found by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundBy {
+    /// What was done.
+    pub action: String,
+    /// When it was recorded.
+    pub occurred_at: DateTime<Utc>,
+    /// The user or API key that did it.
+    pub actor_id: Option<String>,
+    /// What it was done to.
+    pub target_ids: Vec<String>,
 }
 
 /// Who did something.
@@ -83,6 +96,20 @@ pub struct AuditContext {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     traces: Option<String>,
+}
+
+impl FoundBy {
+    /// What the entry of an event is found by.
+    pub(super) fn of(event: &RecordedEvent) -> Result<Self, FoldError> {
+        let actor = AuditActor::from(event.metadata()?.actor);
+        let targets = targets(&event.stream, &payload(event)?);
+        Ok(Self {
+            action: indexed(&action(&event.event_type)),
+            occurred_at: event.recorded_at,
+            actor_id: actor.id,
+            target_ids: targets.iter().map(|target| indexed(&target.id)).collect(),
+        })
+    }
 }
 
 impl AuditRow {
