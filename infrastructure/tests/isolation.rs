@@ -6,7 +6,7 @@ mod fixture;
 
 use application::journal::Journal;
 use domain::ids::{TenantId, WorkspaceId};
-use infrastructure::{database::Database, tenant_tx::TenantTx};
+use infrastructure::{database::Database, projecting_tx::ProjectingTx, tenant_tx::TenantTx};
 use sqlx::Executor;
 
 use self::fixture::{Fixture, create_workspace, ctx, vault};
@@ -67,6 +67,41 @@ async fn without_a_tenant_nothing_is_seen_and_with_one_only_its_own() {
     let mut tx = TenantTx::begin(&fixture.database, other).await.unwrap();
     let forged = sqlx::query("INSERT INTO claims VALUES ($1, 'slug', 'x', $1)").bind(one.uuid());
     assert!(forged.execute(&mut *tx).await.is_err());
+}
+
+#[tokio::test]
+async fn who_projects_sees_the_tenants_that_are_named_and_writes_no_journal() {
+    let fixture = Fixture::new().await;
+    let [one, other, third] = [(); 3].map(|()| TenantId::random());
+    for tenant in [one, other, third] {
+        create_workspace(&fixture.journal, &ctx(tenant), WorkspaceId::random()).await.unwrap();
+    }
+    let mut tx = ProjectingTx::begin(&fixture.database, vec![one, other]).await.unwrap();
+    for (table, expected) in
+        [("events", 2), ("journal_heads", 2), ("claims", 0), ("snapshots", 0), ("secrets", 0)]
+    {
+        let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let seen: i64 = sqlx::query_scalar(query).fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(seen, expected, "{table}");
+    }
+    let project = "INSERT INTO audit (tenant_id, position, action, occurred_at) VALUES ($1, 1, 'x', now())";
+    for tenant in [one, other] {
+        sqlx::query(project).bind(tenant.uuid()).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    for forbidden in [
+        project,
+        "INSERT INTO journal_heads (tenant_id, position, recorded_at) VALUES ($1, 9, now())",
+        "INSERT INTO claims VALUES ($1, 'slug', 'x', $1)",
+        "INSERT INTO events SELECT $1, 2, stream_id, 2, recorded_at, stream_kind, event_type, event_version, payload,
+                                   metadata, leaf_hash FROM events LIMIT 1",
+    ] {
+        let mut tx = ProjectingTx::begin(&fixture.database, vec![one, other]).await.unwrap();
+        let tenant = if forbidden == project { third } else { one };
+        let attempt = sqlx::query(forbidden).bind(tenant.uuid()).execute(&mut *tx).await;
+        assert!(attempt.unwrap_err().to_string().contains("row-level security"), "{forbidden}");
+    }
+    assert!(!fixture.database.carries_tenant().await.unwrap());
 }
 
 #[tokio::test]

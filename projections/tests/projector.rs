@@ -33,6 +33,7 @@ use infrastructure::{
     vault::Vault,
 };
 use projections::{
+    audit::Audit,
     checkpoint,
     fold::{ProjectError, Projection},
     projector::Projector,
@@ -53,6 +54,8 @@ struct Probe {
     statement: Option<&'static str>,
     /// The batches that it was given: the first and the last position of each.
     batches: Mutex<Vec<(u64, u64)>>,
+    /// A tenant whose events it panics at.
+    refused: Mutex<Option<TenantId>>,
     /// Told when a rebuild has locked the checkpoint.
     forgets: Notify,
     /// What the rebuild then waits for.
@@ -66,6 +69,7 @@ impl Probe {
             panics: AtomicBool::new(false),
             statement: None,
             batches: Mutex::new(Vec::new()),
+            refused: Mutex::new(None),
             forgets: Notify::const_new(),
             may_forget: Notify::const_new(),
         }
@@ -97,6 +101,8 @@ impl Projection for Probe {
         if let Some(statement) = self.statement {
             sqlx::raw_sql(statement).execute(&mut **tx).await.map_err(database_error)?;
         }
+        let refused = *self.refused.lock().unwrap();
+        assert!(events.iter().all(|event| Some(event.tenant_id) != refused), "it is refused");
         let (first, last) = (events.first().unwrap(), events.last().unwrap());
         self.batches.lock().unwrap().push((first.position, last.position));
         Ok(())
@@ -135,6 +141,11 @@ static LAGGING_AND_LEADING: [&dyn Projection; 2] = [&LAGGING, &LEADING];
 static LOCKED: Probe = Probe::new("locked");
 static LOCKED_AND_WORKSPACES: [&dyn Projection; 2] = [&LOCKED, &Workspaces];
 
+static PICKY: Probe = Probe::new("picky");
+static PICKY_AND_WORKSPACES: [&dyn Projection; 2] = [&PICKY, &Workspaces];
+static CALM: Probe = Probe::new("calm");
+static BUSY: [&dyn Projection; 3] = [&Workspaces, &CALM, &Audit];
+
 static OTHER_ALONE: [&dyn Projection; 1] = [&OTHER];
 
 struct Fixture {
@@ -169,6 +180,10 @@ impl Fixture {
 
     /// Appends so many events in one commit and returns the last one's position.
     async fn append_many(&self, count: usize) -> u64 {
+        self.append_to(self.tenant, count).await
+    }
+
+    async fn append_to(&self, tenant: TenantId, count: usize) -> u64 {
         let ids: Arc<[Uuid]> = (0..count).map(|_| WorkspaceId::random().uuid()).collect();
         let begun = Arc::clone(&ids);
         let decide = move |work: &mut Work| {
@@ -179,7 +194,7 @@ impl Fixture {
             }
             Ok(())
         };
-        let ctx = Ctx::system(self.tenant, Utc::now());
+        let ctx = Ctx::system(tenant, Utc::now());
         let command = Command::new(&ctx, vec![], decide).beginning(ids);
         self.journal.transact(command).await.unwrap().recording.position()
     }
@@ -191,8 +206,12 @@ impl Fixture {
 
     /// Where a projection is, and what it failed with.
     async fn checkpoint(&self, projection: &dyn Projection) -> (u64, Option<String>) {
+        self.checkpoint_of(self.tenant, projection).await
+    }
+
+    async fn checkpoint_of(&self, tenant: TenantId, projection: &dyn Projection) -> (u64, Option<String>) {
         let name = projection.name();
-        let mut tx = TenantTx::begin(&self.database, self.tenant).await.unwrap();
+        let mut tx = TenantTx::begin(&self.database, tenant).await.unwrap();
         let position = checkpoint::position(&mut tx, name).await.unwrap();
         let error = sqlx::query_scalar("SELECT error FROM projection_positions WHERE projection = $1")
             .bind(name)
@@ -282,6 +301,73 @@ async fn what_fails_in_the_transaction_of_many_fails_alone() {
             assert!(error.as_deref().is_some_and(|error| error.contains(why)), "{error:?}");
         }
     }
+}
+
+/// A round takes in several tenants in one transaction. What one of them makes fail holds up none of the others, and
+/// nothing of its own but the projection that fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_fails_in_a_round_fails_alone() {
+    let fixture = Fixture::new().await;
+    let tenants: Vec<TenantId> = (0..20).map(|_| TenantId::random()).collect();
+    *PICKY.refused.lock().unwrap() = Some(tenants[7]);
+    for tenant in &tenants {
+        fixture.append_to(*tenant, 3).await;
+    }
+    let running = tokio::spawn(fixture.projector(&PICKY_AND_WORKSPACES).run());
+    for tenant in &tenants {
+        let reached = async {
+            while fixture.checkpoint_of(*tenant, &Workspaces).await != (3, None) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), reached).await.unwrap();
+    }
+    let (position, error) = fixture.checkpoint_of(tenants[7], &PICKY).await;
+    assert_eq!((position, error.as_deref()), (0, Some("it panicked: it is refused")));
+    assert_eq!(fixture.checkpoint_of(tenants[8], &PICKY).await, (3, None));
+    running.abort();
+}
+
+/// Visits bring groups together while rebuilds take them apart: no projection is in two groups or in none, and each event is
+/// taken in once.
+#[tokio::test(flavor = "multi_thread")]
+async fn visits_and_rebuilds_at_once_lose_no_projection_and_double_none() {
+    let fixture = Fixture::new().await;
+    let running: Vec<_> = (0..2).map(|_| tokio::spawn(fixture.projector(&BUSY).run())).collect();
+    fixture.append().await;
+    let rebuilding = async |projection: &'static dyn Projection| {
+        for _ in 0..15 {
+            rebuild(&fixture.database, projection, fixture.tenant, |_| {}).await.unwrap();
+        }
+    };
+    let appending = async {
+        let mut head = 0;
+        for _ in 0..60 {
+            head = fixture.append_many(3).await;
+        }
+        head
+    };
+    let (head, (), ()) = tokio::join!(appending, rebuilding(&Workspaces), rebuilding(&Audit));
+    let reached = async {
+        for projection in BUSY {
+            while fixture.checkpoint(projection).await != (head, None) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), reached).await.unwrap();
+    running.into_iter().for_each(|task| task.abort());
+    let mut tx = TenantTx::begin(&fixture.database, fixture.tenant).await.unwrap();
+    let names: Vec<String> = sqlx::query_scalar("SELECT projection FROM projection_positions ORDER BY 1")
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
+    assert_eq!(names, ["audit", "calm", "workspaces"]);
+    assert_eq!(fixture.workspaces().await, head as i64);
+    let audited: i64 = sqlx::query_scalar("SELECT count(*) FROM audit").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(audited, head as i64);
+    let seen: u64 = CALM.batches().iter().map(|(first, last)| last - first + 1).sum();
+    assert_eq!(seen, head, "what is not rebuilt sees each event once");
 }
 
 #[tokio::test]

@@ -132,10 +132,8 @@ pub(super) async fn fill(owner: &mut PgConnection, extent: Extent) -> anyhow::Re
     owner.execute("SET synchronous_commit = off; SET maintenance_work_mem = '1GB'").await?;
     // Built at the end, as full as an index is that has grown entry by entry at random places.
     owner.execute("DROP INDEX events_by_stream").await?;
-    let ada: Uuid = sqlx::query_scalar("SELECT stream_id FROM claims WHERE kind = 'email' AND value = $1")
-        .bind(super::site::OWNER)
-        .fetch_one(&mut *owner)
-        .await?;
+    let of_demo = "SELECT user_uuid FROM members WHERE role = 'owner' LIMIT 1";
+    let ada: Uuid = sqlx::query_scalar(of_demo).fetch_one(&mut *owner).await?;
     let tenants: Vec<TenantId> = (0..extent.tenants).map(|_| TenantId::random()).collect();
     for some in tenants.chunks(FOUNDED_AT_ONCE) {
         let mut rows = Rows::default();

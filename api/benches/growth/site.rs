@@ -39,13 +39,15 @@ const SETTINGS: [&str; 10] = [
     "shared_buffers=256MB",
     "max_wal_size=2GB",
     "checkpoint_timeout=15min",
-    "wal_compression=on",
+    "wal_compression=lz4",
     "random_page_cost=1.1",
     "shared_preload_libraries=pg_stat_statements",
     "track_wal_io_timing=on",
 ];
 /// How long the server may take to be ready.
 const READY: Duration = Duration::from_secs(60);
+/// How long the notary may take to sign what was filled in.
+const NOTARIZED: Duration = Duration::from_secs(1_200);
 /// How many of a statement's characters are shown.
 const SHOWN: usize = 90;
 /// To how many tenants tracked events are sent at most.
@@ -84,6 +86,7 @@ impl Site {
             fs::write(directory.join("filled"), "")?;
             server = start(directory, &cluster, address)?;
             ready(&mut server, address).await?;
+            notarized(&mut cluster.connect(DATABASE).await).await?;
         }
         let mut owner = cluster.connect(DATABASE).await;
         owner.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
@@ -203,6 +206,19 @@ impl Drop for Site {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// Waits until the notary has signed all that was filled in.
+async fn notarized(owner: &mut PgConnection) -> anyhow::Result<()> {
+    let question =
+        "SELECT count(*) FROM journal_heads AS head LEFT JOIN journal_trees AS tree USING (tenant_id)
+                    WHERE head.position > coalesce(tree.size, 0)";
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, i64>(question).fetch_one(&mut *owner).await? > 0 {
+        ensure!(begun.elapsed() < NOTARIZED, "the notary does not catch up");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
 }
 
 fn start(directory: &Path, cluster: &Cluster, address: SocketAddr) -> anyhow::Result<Child> {
