@@ -158,10 +158,11 @@ pub enum ProjectError {
     Panicked(String),
 }
 
+/// An event that is about a row, with its key.
+pub(crate) type Keyed<'e, K> = (TenantKey<K>, &'e RecordedEvent);
+
 /// The events that are about a row, with its key.
-pub(crate) fn keyed<F: Fold>(
-    events: &[RecordedEvent],
-) -> Result<Vec<(TenantKey<F::Key>, &RecordedEvent)>, ProjectError> {
+pub(crate) fn keyed<F: Fold>(events: &[RecordedEvent]) -> Result<Vec<Keyed<'_, F::Key>>, ProjectError> {
     let mut keyed = Vec::with_capacity(events.len());
     for event in events {
         let key = F::key(event).map_err(|source| ProjectError::Fold { position: event.position, source })?;
@@ -173,7 +174,7 @@ pub(crate) fn keyed<F: Fold>(
 /// Takes the events, in order, into the rows that they are about.
 pub(crate) fn fold<F: Fold>(
     rows: &mut BTreeMap<TenantKey<F::Key>, Option<F::Row>>,
-    keyed: Vec<(TenantKey<F::Key>, &RecordedEvent)>,
+    keyed: Vec<Keyed<'_, F::Key>>,
 ) -> Result<(), ProjectError> {
     for (key, event) in keyed {
         let row = rows.remove(&key).flatten();
