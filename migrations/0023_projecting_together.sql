@@ -108,19 +108,26 @@ BEGIN
     );
 END $$;
 
--- Gives those of `names` that stand together with others groups of their own, one each; waits for who moves them.
+-- Gives those of `names` that stand together with others groups of their own, one each; waits for who moves those.
 CREATE FUNCTION stand_apart(tenant uuid, names text[]) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     together record;
 BEGIN
-    PERFORM FROM projection_checkpoints WHERE tenant_id = tenant AND projections && names FOR UPDATE;
-    -- As it is now that nobody moves them.
-    FOR together IN
-        SELECT projections, position, error FROM projection_checkpoints
-        WHERE tenant_id = tenant AND projections && names AND cardinality(projections) > 1
     LOOP
+        SELECT projections, position, error INTO together FROM projection_checkpoints
+        WHERE tenant_id = tenant AND projections && names AND cardinality(projections) > 1
+        ORDER BY projections LIMIT 1
+        FOR UPDATE;
+        IF NOT FOUND THEN
+            -- A group that was waited for may have become part of another one, which that statement did not see.
+            EXIT WHEN NOT EXISTS (
+                SELECT FROM projection_checkpoints
+                WHERE tenant_id = tenant AND projections && names AND cardinality(projections) > 1
+            );
+            CONTINUE;
+        END IF;
         DELETE FROM projection_checkpoints WHERE tenant_id = tenant AND projections = together.projections;
         INSERT INTO projection_checkpoints (tenant_id, projections, position, error)
         SELECT tenant, ARRAY[name], together.position, together.error
@@ -174,7 +181,11 @@ LANGUAGE plpgsql SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM begin_projecting(tenant, ARRAY[projection]);
-    PERFORM stand_apart(tenant, ARRAY[projection]);
-    UPDATE projection_checkpoints SET position = greatest(position, reached), error = NULL
-    WHERE tenant_id = tenant AND projections = ARRAY[projection];
+    LOOP
+        PERFORM stand_apart(tenant, ARRAY[projection]);
+        UPDATE projection_checkpoints SET position = greatest(position, reached), error = NULL
+        WHERE tenant_id = tenant AND projections = ARRAY[projection];
+        -- It may have met others in between.
+        EXIT WHEN FOUND;
+    END LOOP;
 END $$;

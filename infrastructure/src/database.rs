@@ -22,6 +22,9 @@ const BECOME_APPLICATION: &str = "
     SET idle_in_transaction_session_timeout = '60s';
     SET client_min_messages = 'warning'";
 
+/// One process of a database at a time; the number is that of no other lock.
+const LOCK_GRANTS: &str = "SELECT pg_advisory_lock(4163126911)";
+
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 512;
 /// How long a connection that nobody uses is trusted to work.
@@ -51,6 +54,9 @@ pub enum DatabaseError {
     /// The job queue's schema can't be brought up to date.
     #[error("can't migrate the job queue: {0}")]
     MigrateJobs(Box<dyn std::error::Error + Send + Sync>),
+    /// The application's role can't be given what it needs.
+    #[error("can't grant the job queue to the application's role: {0}")]
+    Grant(#[source] sqlx::Error),
     /// Its schema does not fit this build.
     #[error("the database lacks migration {0}; run `annals migrate` with a role that owns it")]
     NotMigrated(i64),
@@ -151,8 +157,10 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), DatabaseError> {
         return Err(DatabaseError::TooOld(version));
     }
     MIGRATIONS.run(&mut connection).await?;
+    // Two that grant the same at once fail. The lock ends with the connection.
+    connection.execute(LOCK_GRANTS).await.map_err(DatabaseError::Connect)?;
     crate::jobs::migrate(options).await.map_err(DatabaseError::MigrateJobs)?;
-    connection.execute(crate::jobs::GRANTS).await.map_err(DatabaseError::Connect)?;
+    connection.execute(crate::jobs::GRANTS).await.map_err(DatabaseError::Grant)?;
     connection.close().await.map_err(DatabaseError::Connect)
 }
 

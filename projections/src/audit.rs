@@ -2,6 +2,7 @@
 //!
 //! The table keeps what entries are found by. What they say is in the journal, and is folded when it is read.
 
+mod action;
 mod entry;
 
 use application::error::Error;

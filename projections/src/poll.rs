@@ -50,10 +50,14 @@ impl Poll {
         let behind = sqlx::query_scalar!(
             r#"SELECT head.tenant_id AS "tenant_id!"
                FROM unnest($1::uuid[], $2::bigint[]) AS head (tenant_id, position)
-               LEFT JOIN projection_positions AS checkpoint
-                   ON checkpoint.tenant_id = head.tenant_id AND checkpoint.projection = ANY($3)
-               GROUP BY head.tenant_id, head.position
-               HAVING count(checkpoint.position) < cardinality($3) OR min(checkpoint.position) < head.position"#,
+               CROSS JOIN LATERAL (
+                   SELECT count(*) AS begun, min(checkpoint.position) AS position
+                   FROM projection_checkpoints AS checkpoint, unnest(projections) AS name
+                   WHERE tenant_id = head.tenant_id AND name = ANY($3)
+                   -- A fence: without it all checkpoints there are may be read.
+                   OFFSET 0
+               ) AS standing
+               WHERE standing.begun < cardinality($3) OR standing.position < head.position"#,
             &tenants,
             &ends,
             projections as &[&str]

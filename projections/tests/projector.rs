@@ -370,6 +370,62 @@ async fn visits_and_rebuilds_at_once_lose_no_projection_and_double_none() {
     assert_eq!(seen, head, "what is not rebuilt sees each event once");
 }
 
+/// Who takes a group apart has it as it is then: not as it was before others joined it and it went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_taken_apart_while_it_moves_stays_where_it_has_come() {
+    let fixture = Fixture::new().await;
+    for _ in 0..40 {
+        let tenant = TenantId::random();
+        fixture.append_to(tenant, 30).await;
+        let begin = async || TenantTx::begin(&fixture.database, tenant).await.unwrap();
+        let advance = async |tx: &mut TenantTx| -> Vec<String> {
+            let moved = "SELECT moved FROM advance_group($1, '{a,b,c}', true, 10)";
+            sqlx::query_scalar(moved).bind(tenant.uuid()).fetch_one(&mut **tx).await.unwrap()
+        };
+        let mut first = begin().await;
+        sqlx::query("INSERT INTO projection_checkpoints VALUES ($1, '{a}', 10), ($1, '{b,c}', 10)")
+            .bind(tenant.uuid())
+            .execute(&mut *first)
+            .await
+            .unwrap();
+        first.commit().await.unwrap();
+        let mut first = begin().await;
+        assert_eq!(advance(&mut first).await, ["a", "b", "c"]);
+        let taking_apart = async {
+            let mut tx = begin().await;
+            let apart = sqlx::query("SELECT stand_apart($1, '{b}')").bind(tenant.uuid());
+            apart.execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        let going_on = async {
+            loop {
+                let mut tx = begin().await;
+                let moved = advance(&mut tx).await;
+                tx.commit().await.unwrap();
+                if !moved.is_empty() {
+                    return moved;
+                }
+            }
+        };
+        let committing = async {
+            sleep(Duration::from_millis(5)).await;
+            first.commit().await.unwrap();
+        };
+        let ((), moved, ()) = tokio::join!(taking_apart, going_on, committing);
+        let standing: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT projection, position FROM projection_positions WHERE tenant_id = $1 ORDER BY 1",
+        )
+        .bind(tenant.uuid())
+        .fetch_all(&mut *begin().await)
+        .await
+        .unwrap();
+        let expected: Vec<(String, i64)> = ["a", "b", "c"]
+            .map(|name| (name.to_owned(), if moved.iter().any(|moved| moved == name) { 30 } else { 20 }))
+            .into();
+        assert_eq!(standing, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_laggard_catches_up_while_the_others_go_first_and_then_they_go_together() {
     let fixture = Fixture::new().await;

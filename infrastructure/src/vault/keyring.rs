@@ -112,10 +112,11 @@ impl Keyring {
             .ok_or_else(|| Error::internal(UnknownKey { name: name.to_owned(), file: self.file.clone() }))
     }
 
-    /// The key that wraps.
-    pub(super) fn wrapping(&self) -> Result<SealingKey, Error> {
-        let name = self.told().clone();
-        name.map_or_else(|| Ok(self.newest()), |name| self.find(&name))
+    /// The key that wraps. The one that the database has told of last may have been replaced and forgotten since; then it is
+    /// the newest one, which the database refuses if it is another that wraps, and tells.
+    pub(super) fn wrapping(&self) -> SealingKey {
+        let told = self.told().clone();
+        told.and_then(|name| self.find(&name).ok()).unwrap_or_else(|| self.newest())
     }
 
     /// The database says which key wraps.
@@ -178,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_replaced_and_forgotten_gives_way_to_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::at(folder.path().join("sealing.keys"));
+        file.lock().unwrap().add().unwrap();
+        let keyring = Keyring::new(&MasterKey::parse(ONE).unwrap(), Vec::new(), file.clone()).unwrap();
+        keyring.wraps(keyring.newest().name());
+        fs::write(file.path(), OTHER).unwrap();
+        let newest = file.keys().unwrap().remove(0);
+        // Reading what the new one has wrapped forgets the old one.
+        keyring.find(newest.name()).unwrap();
+        assert_eq!(keyring.wrapping().name(), newest.name());
+    }
+
+    #[test]
     fn what_nobody_has_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::at(folder.path().join("sealing.keys"));
@@ -199,10 +214,10 @@ mod tests {
         let newest = given[0].name().to_owned();
         let secret = MasterKey::parse(ONE).unwrap();
         let keyring = Keyring::new(&secret, given, file).unwrap();
-        assert_eq!(keyring.wrapping().unwrap().name(), newest);
+        assert_eq!(keyring.wrapping().name(), newest);
         let own = SealingKey::of(&secret);
         keyring.wraps(own.name());
-        assert_eq!(keyring.wrapping().unwrap().name(), own.name());
+        assert_eq!(keyring.wrapping().name(), own.name());
         assert_eq!(keyring.newest().name(), newest);
     }
 }

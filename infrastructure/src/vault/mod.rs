@@ -120,7 +120,7 @@ impl Vault {
     /// be wrapped with a key that no longer wraps.
     async fn offer(&self, source: Source<'_>, subjects: &[Uuid]) -> Result<SubjectKeys, Error> {
         let keyring = self.keyring()?;
-        let wrapping = keyring.wrapping()?;
+        let wrapping = keyring.wrapping();
         let offered: Vec<(Uuid, Key)> = subjects.iter().map(|_| (Uuid::now_v7(), Key::random())).collect();
         let ids: Vec<Uuid> = offered.iter().map(|(id, _)| *id).collect();
         let wrap = |(subject, (id, key)): (&Uuid, &(Uuid, Key))| wrapping.wrap(key, *subject, *id);

@@ -88,11 +88,10 @@ fn tell(report: &Report) -> io::Result<Verdict> {
     }
     let root: String = report.root.iter().map(|byte| format!("{byte:02x}")).collect();
     let until = report.recorded_at.map_or_else(String::new, |time| format!(" until {}", time.to_rfc3339()));
-    let signed = report.events - report.unsigned;
-    write!(out, "{tenant}: good: {signed} events{until}, root {root}")?;
+    write!(out, "{tenant}: good: {} events{until}, root {root}", report.events)?;
     match report.unsigned {
         0 => writeln!(out)?,
-        unsigned => writeln!(out, "; {unsigned} more are not signed yet")?,
+        unsigned => writeln!(out, "; the last {unsigned} of them are not signed yet")?,
     }
     Ok(Verdict::Good)
 }

@@ -30,7 +30,7 @@ pub struct SecretLine {
 
 /// All private values of a tenant's streams.
 pub async fn secrets(database: &Database, tenant: TenantId) -> Result<Vec<SecretLine>, Error> {
-    let wrapping = database.vault().keyring()?.wrapping()?;
+    let wrapping = database.vault().keyring()?.wrapping();
     let mut tx = TenantTx::begin(database, tenant).await?;
     let rows = sqlx::query!(
         "SELECT stream_id, name, value FROM secrets WHERE tenant_id = $1 ORDER BY stream_id, name",

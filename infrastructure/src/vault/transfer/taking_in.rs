@@ -179,7 +179,7 @@ impl Here {
         let (wrapped_by, wrapped) = match key {
             None => (String::new(), None),
             Some(key) => {
-                let wrapping = keyring.wrapping()?;
+                let wrapping = keyring.wrapping();
                 (wrapping.name().to_owned(), Some(wrapping.wrap(&key, subject_id, id)))
             }
         };
