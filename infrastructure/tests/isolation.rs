@@ -6,11 +6,7 @@ mod fixture;
 
 use application::journal::Journal;
 use domain::ids::{TenantId, WorkspaceId};
-use infrastructure::{
-    database::{self, Database},
-    projecting_tx::ProjectingTx,
-    tenant_tx::TenantTx,
-};
+use infrastructure::{database::Database, projecting_tx::ProjectingTx, tenant_tx::TenantTx};
 use sqlx::Executor;
 
 use self::fixture::{Fixture, create_workspace, ctx, vault};
@@ -106,17 +102,6 @@ async fn who_projects_sees_the_tenants_that_are_named_and_writes_no_journal() {
         assert!(attempt.unwrap_err().to_string().contains("row-level security"), "{forbidden}");
     }
     assert!(!fixture.database.carries_tenant().await.unwrap());
-}
-
-/// Two servers that are started at once both start.
-#[tokio::test(flavor = "multi_thread")]
-async fn processes_that_begin_at_once_do_not_get_in_each_others_way() {
-    let fixture = Fixture::new().await;
-    for _ in 0..3 {
-        let options = fixture.test_database.connect_options();
-        let begun = futures_util::future::join_all((0..8).map(|_| database::migrate(&options))).await;
-        assert!(begun.iter().all(Result::is_ok), "{begun:?}");
-    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
@@ -218,4 +219,16 @@ async fn a_sealing_key_from_the_environment_is_given_to_all_and_then_wraps() {
     let refused = forgotten.anonymous.post("/v1/auth/register", body.clone()).await;
     assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR);
     app.anonymous.post("/v1/auth/register", body).await.expect(StatusCode::CREATED);
+}
+
+/// Processes bring the database up to date when they begin.
+#[tokio::test]
+async fn commands_that_begin_at_once_do_not_get_in_each_others_way() {
+    let mut installation = Installation::new();
+    installation.serve().await;
+    for _ in 0..4 {
+        for output in join_all((0..6).map(|_| installation.run(&["keys"]))).await {
+            said(&output);
+        }
+    }
 }
