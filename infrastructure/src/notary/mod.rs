@@ -45,9 +45,9 @@ pub struct Notary {
 /// How a visit to a tenant ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// The signed tree covers the journal, as far as could be seen; another notary may have signed it.
+    /// The signed tree covers the journal, as far as could be seen.
     Done,
-    /// A batch was signed; there may be more.
+    /// A batch was signed, by this notary or by another one; there may be more.
     More,
 }
 
@@ -90,10 +90,12 @@ impl Notary {
             edge.grow(leaf, |hash| pieces.push(&hash));
         }
         let checkpoint = self.key.sign(tenant, edge.size(), Hash(edge.root()));
-        if keep(&mut tx, before, &edge, &checkpoint, pieces).await? {
-            tx.commit().await?;
-            metrics::counter!("annals_notary_checkpoints_total").increment(1);
+        if !keep(&mut tx, before, &edge, &checkpoint, pieces).await? {
+            // Another notary was faster, and may have signed less.
+            return Ok(Visit::More);
         }
+        tx.commit().await?;
+        metrics::counter!("annals_notary_checkpoints_total").increment(1);
         Ok(if leaves.len() < self.batch as usize { Visit::Done } else { Visit::More })
     }
 
