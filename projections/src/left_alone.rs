@@ -22,6 +22,12 @@ impl LeftAlone {
         until.insert((tenant, projection), Instant::now() + time);
     }
 
+    /// Whether any projection of a tenant is, or was until it was last asked for.
+    pub(crate) fn has_any_of(&self, tenant: TenantId) -> bool {
+        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.keys().any(|(of, _)| *of == tenant)
+    }
+
     /// Whether a projection is left alone now.
     pub(crate) fn contains(&self, tenant: TenantId, projection: &'static str) -> bool {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@ use infrastructure::{database::Database, growth::Growth};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use crate::{
+    causes::with_causes,
     fold::Projection,
     poll::Poll,
     turns::{Outcome, Turns},
@@ -67,19 +68,34 @@ impl Projector {
     /// Brings `tenant`'s projections up to its journal's head, and returns when all that can be are: those that fail and
     /// those that somebody else has wait for the next poll or hint.
     pub async fn catch_up(&self, tenant: TenantId) -> Result<(), Error> {
-        while self.visitor.visit(&[tenant]).await?.get(&tenant) == Some(&Outcome::More) {}
-        Ok(())
+        loop {
+            match self.visitor.visit(&[tenant]).await?.remove(&tenant).transpose()? {
+                Some(Outcome::More) => {}
+                Some(Outcome::Done) | None => return Ok(()),
+            }
+        }
     }
 
     async fn take_turns(self: Arc<Self>) {
         loop {
             let turn = self.turns.next().await;
             match self.visitor.visit(turn.tenants()).await {
-                Ok(outcomes) => turn.end(outcomes),
+                Ok(outcomes) => turn.end(outcomes.into_iter().filter_map(gone_well).collect()),
                 Err(error) => tracing::warn!(
                     tenants = turn.tenants().len(), %error, "can't project; trying again at the next poll"
                 ),
             }
+        }
+    }
+}
+
+/// How a tenant's turn ended, if it did not fail.
+fn gone_well((tenant, outcome): (TenantId, Result<Outcome, Error>)) -> Option<(TenantId, Outcome)> {
+    match outcome {
+        Ok(outcome) => Some((tenant, outcome)),
+        Err(error) => {
+            tracing::error!(%tenant, error = with_causes(&error), "can't project a tenant; the others go on");
+            None
         }
     }
 }

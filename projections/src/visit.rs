@@ -71,28 +71,41 @@ impl Visitor {
     }
 
     /// Takes in a batch for each of the tenants: together, where all of a tenant's projections stand together and none of
-    /// them fails, or else tenant by tenant.
-    pub(crate) async fn visit(&self, tenants: &[TenantId]) -> Result<HashMap<TenantId, Outcome>, Error> {
+    /// them fails, or else tenant by tenant. Only if the database is away, all of it fails.
+    pub(crate) async fn visit(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<HashMap<TenantId, Result<Outcome, Error>>, Error> {
+        let (mut apart, together): (Vec<TenantId>, Vec<TenantId>) =
+            tenants.iter().partition(|tenant| self.left_alone.has_any_of(**tenant));
         let mut outcomes = HashMap::with_capacity(tenants.len());
-        let mut apart = Vec::new();
-        for (tenant, standing) in tenants.iter().zip(self.visit_together(tenants).await?) {
+        for (tenant, standing) in together.iter().zip(self.visit_together(&together).await?) {
             match standing {
-                Together::AtHead | Together::GoOn { behind: false, .. } => {
-                    outcomes.insert(*tenant, Outcome::Done);
-                }
-                Together::GoOn { behind: true, .. } => drop(outcomes.insert(*tenant, Outcome::More)),
                 Together::Apart => apart.push(*tenant),
+                Together::GoOn { behind: true, .. } => drop(outcomes.insert(*tenant, Ok(Outcome::More))),
+                Together::GoOn { .. } | Together::AtHead => drop(outcomes.insert(*tenant, Ok(Outcome::Done))),
             }
         }
         for tenant in apart {
-            outcomes.insert(tenant, self.visit_apart(tenant).await?);
+            let outcome = match self.visit_apart(tenant).await {
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                outcome => outcome,
+            };
+            if outcome.is_err() {
+                // Its journal or its checkpoints are wrong, which is not to spoil every round for the others.
+                self.names.iter().for_each(|name| self.left_alone.add(tenant, name, BACKOFF));
+            }
+            outcomes.insert(tenant, outcome);
         }
         Ok(outcomes)
     }
 
-    /// Takes in a batch for all tenants in one transaction. If that fails, for whatever reason, nobody has gone on.
+    /// Takes in a batch for all tenants in one transaction. If that fails, nobody has gone on.
     async fn visit_together(&self, tenants: &[TenantId]) -> Result<Vec<Together>, Error> {
-        let batch = (SHARED_BATCH / tenants.len().max(1) as u32).clamp(1, BATCH);
+        if tenants.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = (SHARED_BATCH / tenants.len() as u32).clamp(1, BATCH);
         let mut tx = ProjectingTx::begin(&self.database, tenants.to_vec()).await?;
         let standings = groups::advance_together(&mut tx, &self.names, batch).await?;
         let range = |standing: &Together| match standing {
@@ -103,24 +116,12 @@ impl Visitor {
         if ranges.is_empty() {
             return Ok(standings);
         }
-        let events = journal::read_ranges(&mut tx, &ranges).await?;
-        for projection in self.concerned(self.projections, &events) {
-            if project(projection, &mut tx, &events).await.is_err() {
-                // Whose fault it is shows when they are visited one by one.
-                tx.rollback().await?;
-                return Ok(vec![Together::Apart; tenants.len()]);
-            }
+        match take_in(tx, &ranges, self.projections.to_vec()).await {
+            Ok(()) => Ok(standings),
+            Err(Trouble::All(error @ Error::Unavailable(_))) => Err(error),
+            // Whose fault it is shows when they are visited one by one.
+            Err(_) => Ok(vec![Together::Apart; tenants.len()]),
         }
-        tx.commit().await?;
-        Ok(standings)
-    }
-
-    fn concerned(
-        &self,
-        projections: &[&'static dyn Projection],
-        events: &[RecordedEvent],
-    ) -> Vec<&'static dyn Projection> {
-        projections.iter().copied().filter(|projection| projection.concerns(events)).collect()
     }
 
     /// Takes in one batch of a tenant for the projections that have come furthest, and one for those that have come least
@@ -203,14 +204,7 @@ impl Visitor {
             return Ok(advance);
         }
         let range = Range { tenant, after: advance.from, to: advance.to };
-        let events = journal::read_ranges(&mut tx, &[range]).await?;
-        for projection in self.concerned(&moved, &events) {
-            if let Err(error) = project(projection, &mut tx, &events).await {
-                tx.rollback().await?;
-                return Err(Trouble::One(projection.name(), error, moved));
-            }
-        }
-        tx.commit().await?;
+        take_in(tx, &[range], moved).await?;
         Ok(advance)
     }
 
@@ -233,6 +227,36 @@ impl Visitor {
         self.left_alone.add(tenant, projection, BACKOFF);
         groups::note_failure(&self.database, tenant, projection, &error).await
     }
+}
+
+/// Takes events into projections, in the transaction that has moved their checkpoints past them, and ends it.
+async fn take_in(
+    mut tx: ProjectingTx,
+    ranges: &[Range],
+    projections: Vec<&'static dyn Projection>,
+) -> Result<(), Trouble> {
+    match try_take_in(&mut tx, ranges, projections).await {
+        Ok(()) => Ok(tx.commit().await?),
+        Err(trouble) => {
+            // Whoever tries again finds no locks.
+            tx.rollback().await?;
+            Err(trouble)
+        }
+    }
+}
+
+async fn try_take_in(
+    tx: &mut ProjectingTx,
+    ranges: &[Range],
+    projections: Vec<&'static dyn Projection>,
+) -> Result<(), Trouble> {
+    let events = journal::read_ranges(tx, ranges).await?;
+    for projection in projections.iter().filter(|projection| projection.concerns(&events)) {
+        if let Err(error) = project(*projection, tx, &events).await {
+            return Err(Trouble::One(projection.name(), error, projections));
+        }
+    }
+    Ok(())
 }
 
 async fn project(

@@ -40,6 +40,7 @@ use projections::{
     rebuild::rebuild,
     workspaces::Workspaces,
 };
+use sqlx::{Connection, PgConnection};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout},
@@ -144,12 +145,13 @@ static LOCKED_AND_WORKSPACES: [&dyn Projection; 2] = [&LOCKED, &Workspaces];
 static PICKY: Probe = Probe::new("picky");
 static PICKY_AND_WORKSPACES: [&dyn Projection; 2] = [&PICKY, &Workspaces];
 static CALM: Probe = Probe::new("calm");
+static CALM_AND_WORKSPACES: [&dyn Projection; 2] = [&CALM, &Workspaces];
 static BUSY: [&dyn Projection; 3] = [&Workspaces, &CALM, &Audit];
 
 static OTHER_ALONE: [&dyn Projection; 1] = [&OTHER];
 
 struct Fixture {
-    _test_database: TestDatabase,
+    test_database: TestDatabase,
     database: Database,
     growth: Growth,
     journal: PgJournal,
@@ -166,7 +168,7 @@ impl Fixture {
                 .unwrap();
         let growth = Growth::default();
         let journal = PgJournal::new(database.clone(), growth.clone());
-        Self { _test_database: test_database, database, growth, journal, tenant: TenantId::random() }
+        Self { test_database, database, growth, journal, tenant: TenantId::random() }
     }
 
     fn projector(&self, projections: &'static [&'static dyn Projection]) -> Arc<Projector> {
@@ -326,6 +328,33 @@ async fn a_tenant_that_fails_in_a_round_fails_alone() {
     assert_eq!((position, error.as_deref()), (0, Some("it panicked: it is refused")));
     assert_eq!(fixture.checkpoint_of(tenants[8], &PICKY).await, (3, None));
     running.abort();
+}
+
+/// A journal that can't be read is its tenant's trouble, and nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_with_a_gap_holds_up_its_tenant_alone() {
+    let fixture = Fixture::new().await;
+    let (damaged, other) = (TenantId::random(), TenantId::random());
+    fixture.append_to(damaged, 2).await;
+    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    let promise = "UPDATE journal_heads SET position = 9 WHERE tenant_id = $1";
+    sqlx::query(promise).bind(damaged.uuid()).execute(&mut owner).await.unwrap();
+    let projector = fixture.projector(&CALM_AND_WORKSPACES);
+    let running = tokio::spawn(Arc::clone(&projector).run());
+    for _ in 0..3 {
+        fixture.growth.grew(damaged);
+        let position = fixture.append_to(other, 1).await;
+        let reached = async {
+            while fixture.checkpoint_of(other, &Workspaces).await != (position, None) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), reached).await.expect("the other waits, too");
+    }
+    running.abort();
+    assert_eq!(fixture.checkpoint_of(damaged, &Workspaces).await, (0, None));
+    let error = fixture.projector(&CALM_AND_WORKSPACES).catch_up(damaged).await.unwrap_err();
+    assert!(format!("{error:?}").contains("the journal has a gap"), "{error:?}");
 }
 
 /// Visits bring groups together while rebuilds take them apart: no projection is in two groups or in none, and each event is

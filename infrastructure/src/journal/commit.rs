@@ -71,8 +71,7 @@ pub(super) async fn lock_journal(
     );
     let (tx, answer) = TenantTx::begin_asking(database, tenant, &question).await?;
     let [row] = answer.as_slice() else { return Err(Error::internal("a journal has one end")) };
-    let (position, recorded_at, changed): (i64, _, _) =
-        FromRow::from_row(row).map_err(|error: sqlx::Error| database_error(error))?;
+    let (position, recorded_at, changed): (i64, _, _) = FromRow::from_row(row).map_err(database_error)?;
     Ok(Locked { tx, head: Head { position: position as u64, recorded_at }, changed })
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{claims::stored, load::load};
 use crate::{
-    database::database_error,
+    database::{Database, database_error},
     tenant_tx::TenantTx,
     vault::{Source, Vault},
 };
@@ -30,7 +30,8 @@ struct Held {
 ///
 /// # Errors
 /// A conflict, if another tenant's stream holds a value.
-pub(super) async fn recount(tx: &mut TenantTx, vault: &Vault) -> Result<(), Error> {
+pub async fn recount_claims(database: &Database, tx: &mut TenantTx) -> Result<(), Error> {
+    let vault = database.vault();
     let mut streams = streams(tx).await?;
     for kind in ClaimKind::ALL {
         let streams = streams.remove(kind.rule().stream_kind).unwrap_or_default();

@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use domain::{aggregate::Fact, ids::TenantId, users::SubjectErased};
 use uuid::Uuid;
 
+pub use super::recount::recount_claims;
 use super::{
     commit::{Locked, lock_journal},
-    recount::recount,
     stored::StoredEvent,
 };
 use crate::{
@@ -71,14 +71,6 @@ pub async fn append_stored(tx: &mut TenantTx, events: &[StoredEvent]) -> Result<
         destroy(tx, &erased, None).await?;
     }
     Ok(())
-}
-
-/// Makes the claims of the transaction's tenant those that its streams hold; its journal's end is locked.
-///
-/// # Errors
-/// A conflict, if another tenant's stream holds a value.
-pub async fn recount_claims(database: &Database, tx: &mut TenantTx) -> Result<(), Error> {
-    recount(tx, database.vault()).await
 }
 
 /// Events, column by column.
