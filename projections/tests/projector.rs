@@ -145,6 +145,7 @@ static LOCKED_AND_WORKSPACES: [&dyn Projection; 2] = [&LOCKED, &Workspaces];
 static PICKY: Probe = Probe::new("picky");
 static PICKY_AND_WORKSPACES: [&dyn Projection; 2] = [&PICKY, &Workspaces];
 static CALM: Probe = Probe::new("calm");
+static WAITED_FOR: [&dyn Projection; 1] = [&Workspaces];
 static CALM_AND_WORKSPACES: [&dyn Projection; 2] = [&CALM, &Workspaces];
 static BUSY: [&dyn Projection; 3] = [&Workspaces, &CALM, &Audit];
 
@@ -173,6 +174,10 @@ impl Fixture {
 
     fn projector(&self, projections: &'static [&'static dyn Projection]) -> Arc<Projector> {
         Projector::new(self.database.clone(), projections, self.growth.clone())
+    }
+
+    async fn superuser(&self) -> PgConnection {
+        PgConnection::connect_with(&self.test_database.connect_options()).await.unwrap()
     }
 
     /// Appends an event and returns its position.
@@ -267,6 +272,37 @@ async fn a_projection_that_is_being_rebuilt_holds_up_no_other_and_catches_up_aft
     running.abort();
 }
 
+/// The pool's limits on statements are for requests: who waits for a long rebuild has lifted them before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_waits_for_another_one_without_a_limit() {
+    let fixture = Fixture::new().await;
+    fixture.append().await;
+    fixture.projector(&WAITED_FOR).catch_up(fixture.tenant).await.unwrap();
+    let mut another = ProjectingTx::begin(&fixture.database, vec![fixture.tenant]).await.unwrap();
+    let lock = "SELECT FROM projection_checkpoints WHERE projections = '{workspaces}' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *another).await.unwrap();
+    let (database, tenant) = (fixture.database.clone(), fixture.tenant);
+    let rebuilding = tokio::spawn(async move { rebuild(&database, &Workspaces, tenant, |_| {}).await });
+    let mut superuser = fixture.superuser().await;
+    let waits = async {
+        loop {
+            let waiting = "SELECT query FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            if let Some(query) =
+                sqlx::query_scalar::<_, String>(waiting).fetch_optional(&mut superuser).await.unwrap()
+            {
+                return query;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let query = timeout(Duration::from_secs(10), waits).await.unwrap();
+    assert!(query.contains("FOR UPDATE"), "it waits before its limits are lifted: {query}");
+    drop(another);
+    rebuilding.await.unwrap().unwrap();
+    assert_eq!(fixture.workspaces().await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_projection_that_panics_fails_alone_and_its_tenant_goes_on() {
     let fixture = Fixture::new().await;
@@ -336,7 +372,7 @@ async fn a_journal_with_a_gap_holds_up_its_tenant_alone() {
     let fixture = Fixture::new().await;
     let (damaged, other) = (TenantId::random(), TenantId::random());
     fixture.append_to(damaged, 2).await;
-    let mut owner = PgConnection::connect_with(&fixture.test_database.connect_options()).await.unwrap();
+    let mut owner = fixture.superuser().await;
     let promise = "UPDATE journal_heads SET position = 9 WHERE tenant_id = $1";
     sqlx::query(promise).bind(damaged.uuid()).execute(&mut owner).await.unwrap();
     let projector = fixture.projector(&CALM_AND_WORKSPACES);
