@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use domain::ids::TenantId;
 
 use super::{
-    commands::{run_commands, run_commands_at},
+    commands::{Amount, run_commands},
     copy::{Rows, copy_in, copy_out},
     database::Postgres,
     figure::{Figure, Goal},
@@ -28,6 +28,10 @@ use super::{
 const WARM_UP_BATCHES: usize = 20;
 /// How many tenants the probes of visibility go to.
 const PROBED: usize = 10;
+/// How many connections commands come over while it is probed what is visible.
+const HALF_THE_LOAD: usize = 16;
+/// How many connections commands to one or two processes come over.
+const TO_PROCESSES: usize = 16;
 
 /// A part of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,7 +103,7 @@ impl Run<'_> {
         self.record("COPY in, 500 rows a transaction", "rows/s", small);
 
         let mut best: Option<Measurement> = None;
-        for &connections in self.size.connections {
+        for &connections in self.size.tracking {
             let (what, series) =
                 (format!("tracked events, {connections} connections"), format!("c{connections}"));
             let done = track(&self.server, self.size, &series, connections, self.size.batches).await?;
@@ -108,9 +112,7 @@ impl Run<'_> {
             let seconds = tracked.seconds + self.seconds_to_catch_up().await?;
             let rate = tracked.count as f64 / seconds;
             self.notes.push(format!("{what}: {rate:.0} events/s until the read models had them, too."));
-            if best.as_ref().is_none_or(|best| tracked.rate > best.rate) {
-                best = Some(tracked);
-            }
+            best = Some(faster(best, tracked));
         }
         let last = copy_in(&mut connection, &template, rows, rows).await?;
         let last = self.record("COPY in, one transaction", "rows/s", last);
@@ -148,48 +150,72 @@ impl Run<'_> {
 
     /// New tenants, commands to them and to one of them, stock postgres-es, and visibility at half the load.
     async fn commands(&mut self) -> anyhow::Result<()> {
-        let Size { tenants, commands, load, warm_up, probes, .. } = *self.size;
+        let Size { tenants, commanding, commands, load, warm_up, probes, .. } = *self.size;
         let bearer = self.bearer.clone();
         found(&self.server, &bearer, "warm-up", tenants / 10).await?;
         let (founded, done) = found(&self.server, &bearer, "company", tenants + PROBED).await?;
         let new = self.record("new tenants, until readable", "tenants/s", done);
         let (all, probed) = founded.split_at(tenants);
 
-        let stock = Stock::new(&self.postgres).await?;
-        stock.run(commands, warm_up).await?;
-        let what = "stock postgres-es, 200 aggregates, 16 tasks";
-        let done = stock.run(commands, load).await?;
-        let mut peer = self.record(what, "commands/s", done).rate;
-        let spread = self.load("commands, all tenants, 16 connections", all).await?;
-        let single = self.load("commands, one tenant, 16 connections", &all[..1]).await?;
-        let done = stock.run(commands, load).await?;
-        peer = peer.max(self.record(what, "commands/s", done).rate);
+        let most = commanding.iter().copied().max().unwrap_or_default();
+        let stock = Stock::new(&self.postgres, most).await?;
+        stock.run(most, commands, warm_up).await?;
+        let mut peer = self.stock(&stock).await?;
+        let (mut spread, mut single) = (None, None);
+        for &connections in commanding {
+            spread = Some(faster(spread, self.load("all tenants", all, connections).await?));
+            single = Some(faster(single, self.load("one tenant", &all[..1], connections).await?));
+        }
+        peer = peer.max(self.stock(&stock).await?);
 
+        let rate = spread.as_ref().map(|spread| spread.rate / 2.0);
+        let half = Amount { connections: HALF_THE_LOAD, commands, time: load, rate };
+        let address = [self.server.address];
         let (loaded, visible) = tokio::try_join!(
-            run_commands(&self.server, &bearer, all, commands, load, Some(spread.rate / 2.0)),
+            run_commands(&address, &bearer, all, half),
             probe(&self.server, &bearer, probed, probes, load),
         )?;
         self.record("commands, all tenants, at half the load", "commands/s", loaded);
         let visible = self.record("commit to visible, at half the load", "probes/s", visible);
         self.postgres.caught_up().await?;
 
-        self.ratio("single-event commands over HTTP, 200 tenants", Some(spread), peer, 1.5, 3.0);
-        self.ratio("the same, one tenant", Some(single), peer, 1.0, 2.0);
+        self.ratio("single-event commands over HTTP, 200 tenants", spread, peer, 1.5, 3.0);
+        self.ratio("the same, one tenant", single, peer, 1.0, 2.0);
         self.p99("commit to visible in a read model, at half load, p99", &visible, 250.0, 100.0);
         self.p99("new tenant, ready to use, p99", &new, 100.0, 50.0);
         Ok(())
     }
 
+    /// The peer of commands, with each number of tasks; the best rate.
+    async fn stock(&mut self, stock: &Stock) -> anyhow::Result<f64> {
+        let Size { commanding, commands, load, .. } = *self.size;
+        let mut best = 0.0_f64;
+        for &tasks in commanding {
+            let done = stock.run(tasks, commands, load).await?;
+            let what = format!("stock postgres-es, 200 aggregates, {tasks} tasks");
+            best = best.max(self.record(&what, "commands/s", done).rate);
+        }
+        Ok(best)
+    }
+
     /// Commands as fast as they are answered; each must have made one event.
-    async fn load(&mut self, what: &str, tenants: &[TenantId]) -> anyhow::Result<Measurement> {
+    async fn load(
+        &mut self,
+        whose: &str,
+        tenants: &[TenantId],
+        connections: usize,
+    ) -> anyhow::Result<Measurement> {
         let Size { commands, load, warm_up, .. } = *self.size;
-        run_commands(&self.server, &self.bearer, tenants, commands, warm_up, None).await?;
+        let (address, full) =
+            ([self.server.address], Amount { connections, commands, time: load, rate: None });
+        run_commands(&address, &self.bearer, tenants, Amount { time: warm_up, ..full }).await?;
         self.postgres.caught_up().await?;
         let before = self.postgres.events(tenants).await?;
-        let done = run_commands(&self.server, &self.bearer, tenants, commands, load, None).await?;
+        let done = run_commands(&address, &self.bearer, tenants, full).await?;
         let events = self.postgres.events(tenants).await? - before;
         ensure!(events == done.count, "{} commands made {events} events", done.count);
-        let loaded = self.record(what, "commands/s", done);
+        let what = format!("commands, {whose}, {connections} connections");
+        let loaded = self.record(&what, "commands/s", done);
         let seconds = self.seconds_to_catch_up().await?;
         self.notes.push(format!("{what}: the read models had them {seconds:.1} s after the last answer."));
         Ok(loaded)
@@ -200,6 +226,7 @@ impl Run<'_> {
         let Size { batches, commands, load, warm_up, .. } = *self.size;
         let second = Second::start(&self.server).await?;
         let tenant = [self.server.demo.tenant];
+        let full = Amount { connections: TO_PROCESSES, commands, time: load, rate: None };
         let counts: [&[_]; 2] = [&[self.server.address], &[self.server.address, second.address]];
         for (round, processes) in counts.into_iter().cycle().take(4).enumerate() {
             let count = processes.len();
@@ -208,9 +235,9 @@ impl Run<'_> {
             let done = track_at(processes, &self.server, self.size, &series, 4, batches).await?;
             self.record(&format!("tracked events, {of_them}, 4 connections"), "events/s", done);
             self.postgres.caught_up().await?;
-            run_commands_at(processes, &self.bearer, &tenant, commands, warm_up, None).await?;
-            let done = run_commands_at(processes, &self.bearer, &tenant, commands, load, None).await?;
-            self.record(&format!("commands, {of_them}, 16 connections"), "commands/s", done);
+            run_commands(processes, &self.bearer, &tenant, Amount { time: warm_up, ..full }).await?;
+            let done = run_commands(processes, &self.bearer, &tenant, full).await?;
+            self.record(&format!("commands, {of_them}, {TO_PROCESSES} connections"), "commands/s", done);
             self.postgres.caught_up().await?;
         }
         Ok(())
@@ -282,6 +309,11 @@ impl Run<'_> {
             latencies,
         });
     }
+}
+
+/// What was faster, of the best so far and the next.
+fn faster(best: Option<Measurement>, next: Measurement) -> Measurement {
+    best.filter(|best| best.rate >= next.rate).unwrap_or(next)
 }
 
 fn machine() -> String {

@@ -12,7 +12,9 @@ pub(super) struct Size {
     /// Batches of 500 tracked events, for each number of connections.
     pub(super) batches: usize,
     /// Numbers of connections that batches are sent over.
-    pub(super) connections: &'static [usize],
+    pub(super) tracking: &'static [usize],
+    /// Numbers of connections that commands are sent over, and of tasks that call the peer.
+    pub(super) commanding: &'static [usize],
     /// Tenants that are founded, and that commands then go to.
     pub(super) tenants: usize,
     /// Commands of one load.
@@ -31,7 +33,8 @@ impl Size {
         quick: false,
         copied_rows: 100_000,
         batches: 128,
-        connections: &[1, 2, 4, 8],
+        tracking: &[1, 2, 4, 8],
+        commanding: &[16, 64],
         tenants: 200,
         commands: 20_000,
         load: Duration::from_secs(4),
@@ -44,7 +47,8 @@ impl Size {
         quick: true,
         copied_rows: 5_000,
         batches: 8,
-        connections: &[2],
+        tracking: &[2],
+        commanding: &[4],
         tenants: 20,
         commands: 400,
         load: Duration::from_secs(1),

@@ -25,8 +25,6 @@ use super::{
     },
 };
 
-/// How many tasks call it, each with a connection.
-const TASKS: usize = 16;
 /// How many aggregates are in use at a time.
 const AGGREGATES: usize = 200;
 /// How many commands an aggregate gets before a new one takes its place. Loading gets slower with every event, and
@@ -54,29 +52,30 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    pub(super) async fn new(postgres: &Postgres) -> anyhow::Result<Self> {
+    /// For up to `tasks` tasks, each with a connection.
+    pub(super) async fn new(postgres: &Postgres, tasks: usize) -> anyhow::Result<Self> {
         PgPool::connect(postgres.url()).await?.execute("CREATE DATABASE stock").await?;
         let options =
             postgres.url().parse::<sqlx_of_postgres_es::postgres::PgConnectOptions>()?.database("stock");
-        let connections = TASKS as u32;
+        let connections = tasks as u32;
         let pool = PgPoolOptions::new().max_connections(connections).min_connections(connections);
         let pool = pool.connect_with(options).await?;
         pool.execute(SCHEMA).await?;
         Ok(Self { cqrs: Arc::new(postgres_cqrs(pool, vec![], ())), runs: AtomicU64::new(0) })
     }
 
-    /// Commands of one event each, until there were `commands` of them or the time is over.
-    pub(super) async fn run(&self, commands: usize, time: Duration) -> anyhow::Result<Done> {
+    /// Commands of one event each from `tasks` tasks, until there were `commands` of them or the time is over.
+    pub(super) async fn run(&self, tasks: usize, commands: usize, time: Duration) -> anyhow::Result<Done> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let mut tasks = JoinSet::new();
+        let mut running = JoinSet::new();
         let (stopwatch, start) = (Stopwatch::start(), Instant::now());
-        for task in 0..TASKS {
+        for task in 0..tasks {
             let cqrs = Arc::clone(&self.cqrs);
-            tasks.spawn(async move {
+            running.spawn(async move {
                 let mut latencies = Latencies::default();
                 // Each task has aggregates of its own: a conflict would only be an error.
-                let own: Vec<usize> = (task..AGGREGATES).step_by(TASKS).collect();
-                for number in 0..commands / TASKS {
+                let own: Vec<usize> = (task..AGGREGATES).step_by(tasks).collect();
+                for number in 0..commands / tasks {
                     let (round, aggregate) = (number / own.len(), own[number % own.len()]);
                     let sent = Instant::now();
                     if sent - start >= time {
@@ -91,7 +90,7 @@ impl Stock {
             });
         }
         let mut latencies = Latencies::default();
-        while let Some(task) = tasks.join_next().await {
+        while let Some(task) = running.join_next().await {
             latencies.append(task??);
         }
         Ok(stopwatch.stop(latencies.len() as u64, latencies))
