@@ -63,6 +63,15 @@ impl Fixture {
         leaves.into_iter().map(|leaf| leaf.try_into().unwrap()).collect()
     }
 
+    /// Waits until as much of a journal is signed.
+    async fn signed(&self, tenant: TenantId, size: u64) {
+        let deadline = Instant::now() + Duration::from_secs(50);
+        while self.newest(tenant).await.is_none_or(|tree| tree.size < size) {
+            assert!(Instant::now() < deadline, "{size} are not signed");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     async fn newest(&self, tenant: TenantId) -> Option<Signed> {
         signed::newest(&mut TenantTx::begin(&self.database, tenant).await.unwrap()).await.unwrap()
     }
@@ -269,19 +278,37 @@ async fn a_journal_that_grows_is_signed_with_and_without_a_hint() {
     let growth = Growth::default();
     let (hinted, unhinted) = (TenantId::random(), TenantId::random());
     let running = tokio::spawn(fixture.notary().with_batch(50).run(growth.branch()));
-    let signed = async |tenant, size| {
-        let deadline = Instant::now() + Duration::from_secs(50);
-        while fixture.newest(tenant).await.is_none_or(|tree| tree.size < size) {
-            assert!(Instant::now() < deadline, "{size} are not signed");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
     for size in [120, 240] {
         fixture.grow(hinted, 120).await;
         fixture.grow(unhinted, 120).await;
         growth.grew(hinted);
-        signed(hinted, size).await;
-        signed(unhinted, size).await;
+        fixture.signed(hinted, size).await;
+        fixture.signed(unhinted, size).await;
     }
+    running.abort();
+}
+
+#[tokio::test]
+async fn journals_that_cant_be_signed_hold_up_no_other() {
+    let fixture = Fixture::new().await;
+    let [damaged, without_tree, sound, new] = [(); 4].map(|()| TenantId::random());
+    for tenant in [damaged, without_tree, sound] {
+        fixture.grow(tenant, 10).await;
+        fixture.notary().catch_up(tenant).await.unwrap();
+    }
+    let change = |what: &str, tenant: TenantId| format!("{what} WHERE tenant_id = '{}'", tenant.uuid());
+    fixture.execute(&change("UPDATE journal_trees SET edge = sha256(edge) || substr(edge, 33)", damaged)).await;
+    // Its tiles are refused by the database, which ends the transaction for all.
+    fixture.execute(&change("DELETE FROM journal_trees", without_tree)).await;
+    let growth = Growth::default();
+    for tenant in [damaged, without_tree, sound, new] {
+        fixture.grow(tenant, 5).await;
+        growth.grew(tenant);
+    }
+    let running = tokio::spawn(fixture.notary().run(growth));
+    fixture.signed(sound, 15).await;
+    fixture.signed(new, 5).await;
+    assert_eq!(fixture.newest(damaged).await.unwrap().size, 10);
+    assert_eq!(fixture.newest(without_tree).await, None);
     running.abort();
 }

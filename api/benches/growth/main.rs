@@ -101,7 +101,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::new(sites.iter().map(Parked::extent).collect(), &args.settings);
     for _ in 0..args.turns {
         for (index, parked) in sites.iter_mut().enumerate() {
-            let site = parked.unpark();
+            let site = parked.unpark().await?;
             for turn in turn::take(site, Duration::from_secs(seconds)).await? {
                 report.add(index, turn);
             }
@@ -109,7 +109,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     for (index, parked) in sites.iter_mut().enumerate() {
-        report.describe(index, parked.unpark().describe().await?);
+        report.describe(index, parked.unpark().await?.describe().await?);
         parked.freeze();
     }
     report.print();

@@ -191,9 +191,11 @@ impl Parked {
     }
 
     /// Lets it run until it is frozen again.
-    pub(super) fn unpark(&mut self) -> &mut Site {
+    pub(super) async fn unpark(&mut self) -> anyhow::Result<&mut Site> {
         self.0.signal(Signal::SIGCONT);
-        &mut self.0
+        // At first, its clock is that of when it was parked, by which requests take too long.
+        ready(&mut self.0.server, self.0.address).await?;
+        Ok(&mut self.0)
     }
 
     pub(super) fn freeze(&self) {

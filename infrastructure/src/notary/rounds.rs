@@ -1,6 +1,7 @@
 //! When the notary visits whom.
 //!
-//! One visit at a time: under load it takes what it gets, and a tenant that grows all the time is visited once a second.
+//! Tenants are visited in rounds: who has grown meanwhile is signed together, and a tenant that grows all the time once a
+//! second.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,6 +19,10 @@ use crate::{
     tenant_tx::TenantTx,
 };
 
+/// How many tenants a round visits.
+const TOGETHER: usize = 64;
+/// How much time is between two rounds, so that they are filled; nothing while somebody is overdue.
+const BEAT: Duration = Duration::from_millis(100);
 /// How long after the first hint a journal is visited: what comes meanwhile goes into the same checkpoint.
 const GATHER: Duration = Duration::from_millis(400);
 /// How much time is between two visits to a tenant, but for one that is being caught up with.
@@ -38,55 +43,77 @@ struct Calendar {
 impl Notary {
     /// Visits tenants whose journals grow, until dropped.
     pub async fn run(self, growth: Growth) {
-        let mut poll = interval(POLL);
+        let (mut poll, mut beat) = (interval(POLL), interval(BEAT));
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut calendar = Calendar::default();
         loop {
             let next = calendar.next();
+            if next.is_none_or(|due| due > Instant::now()) {
+                beat.tick().await;
+            }
             tokio::select! {
                 tenants = growth.wait() => calendar.hint(tenants, Instant::now() + GATHER),
                 _ = poll.tick() => match behind(&self.database).await {
                     Ok(tenants) => calendar.hint(tenants, Instant::now()),
                     Err(error) => tracing::warn!(%error, "can't look for journals that are to be signed"),
                 },
-                () = sleep_until(next.map_or_else(Instant::now, |(_, due)| due)), if next.is_some() => {
-                    if let Some((tenant, _)) = next {
-                        calendar.due.remove(&tenant);
-                        self.call_on(tenant, &mut calendar).await;
-                    }
-                }
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+            }
+            let tenants = calendar.take_due(Instant::now());
+            if !tenants.is_empty() {
+                self.call_on(&tenants, &mut calendar).await;
             }
         }
     }
 
-    async fn call_on(&self, tenant: TenantId, calendar: &mut Calendar) {
+    async fn call_on(&self, tenants: &[TenantId], calendar: &mut Calendar) {
         let begun = Instant::now();
-        let rest = match self.visit(tenant).await {
-            Ok(Visit::Done) => BETWEEN,
-            // Behind all others who are due by now.
-            Ok(Visit::More) => {
-                calendar.due.insert(tenant, Instant::now());
+        let outcomes = match self.visit_each(tenants).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                tracing::warn!(%error, "can't sign; trying again at the next poll");
+                calendar.rest.extend(tenants.iter().map(|tenant| (*tenant, begun + BETWEEN)));
                 return;
             }
-            Err(Error::Unavailable(error)) => {
-                tracing::warn!(%tenant, %error, "can't sign; trying again at the next poll");
-                BETWEEN
-            }
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%tenant, error = cause.unwrap_or_else(|| error.to_string()), "can't sign");
-                metrics::counter!("annals_notary_failures_total").increment(1);
-                BACKOFF
-            }
         };
-        calendar.rest.insert(tenant, begun + rest);
+        for (tenant, outcome) in outcomes {
+            let rest = match outcome {
+                Ok(Visit::Done) => BETWEEN,
+                // Behind all others who are due by now.
+                Ok(Visit::More) => {
+                    calendar.due.insert(tenant, Instant::now());
+                    continue;
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(%tenant, error = cause.unwrap_or_else(|| error.to_string()), "can't sign");
+                    metrics::counter!("annals_notary_failures_total").increment(1);
+                    BACKOFF
+                }
+            };
+            calendar.rest.insert(tenant, begun + rest);
+        }
     }
 }
 
 impl Calendar {
-    /// Whoever is due first.
-    fn next(&self) -> Option<(TenantId, Instant)> {
-        self.due.iter().map(|(tenant, due)| (*tenant, *due)).min_by_key(|(_, due)| *due)
+    /// When somebody is due next.
+    fn next(&self) -> Option<Instant> {
+        self.due.values().min().copied()
+    }
+
+    /// Takes out those who are due, as many as a round visits: those who have been for longest.
+    fn take_due(&mut self, now: Instant) -> Vec<TenantId> {
+        let mut due: Vec<(Instant, TenantId)> =
+            self.due.iter().filter(|(_, due)| **due <= now).map(|(tenant, due)| (*due, *tenant)).collect();
+        due.sort_unstable();
+        due.truncate(TOGETHER);
+        let tenants: Vec<TenantId> = due.into_iter().map(|(_, tenant)| tenant).collect();
+        for tenant in &tenants {
+            self.due.remove(tenant);
+        }
+        tenants
     }
 
     fn hint(&mut self, tenants: HashSet<TenantId>, due: Instant) {
@@ -123,11 +150,24 @@ mod tests {
         let (one, other) = (TenantId::random(), TenantId::random());
         calendar.rest.insert(one, now + BETWEEN);
         calendar.hint([one, other].into(), now + GATHER);
-        assert_eq!(calendar.next(), Some((other, now + GATHER)));
+        assert_eq!(calendar.next(), Some(now + GATHER));
         // A second hint changes nothing.
         calendar.hint([other].into(), now + 2 * GATHER);
-        assert_eq!(calendar.next(), Some((other, now + GATHER)));
-        calendar.due.remove(&other);
-        assert_eq!(calendar.next(), Some((one, now + BETWEEN)));
+        assert_eq!(calendar.next(), Some(now + GATHER));
+        assert!(calendar.take_due(now).is_empty());
+        assert_eq!(calendar.take_due(now + GATHER), [other]);
+        assert_eq!(calendar.next(), Some(now + BETWEEN));
+    }
+
+    #[test]
+    fn a_round_has_places_for_those_who_wait_for_longest() {
+        let (mut calendar, now) = (Calendar::default(), Instant::now());
+        let tenants: Vec<TenantId> = (0..TOGETHER + 3).map(|_| TenantId::random()).collect();
+        let after = |place: usize| now + Duration::from_millis(place as u64);
+        calendar.due.extend(tenants.iter().enumerate().map(|(place, tenant)| (*tenant, after(place))));
+        let late = now + BETWEEN;
+        assert_eq!(calendar.take_due(late), tenants[..TOGETHER]);
+        assert_eq!(calendar.take_due(late), tenants[TOGETHER..]);
+        assert!(calendar.take_due(late).is_empty());
     }
 }

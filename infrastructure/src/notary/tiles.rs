@@ -42,8 +42,8 @@ impl Pieces {
         piece.hashes.extend_from_slice(&hash.hash);
     }
 
-    pub(super) fn into_inner(self) -> impl Iterator<Item = Piece> {
-        self.0.into_values()
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Piece> {
+        self.0.values()
     }
 }
 
