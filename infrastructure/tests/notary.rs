@@ -297,7 +297,9 @@ async fn journals_that_cant_be_signed_hold_up_no_other() {
         fixture.notary().catch_up(tenant).await.unwrap();
     }
     let change = |what: &str, tenant: TenantId| format!("{what} WHERE tenant_id = '{}'", tenant.uuid());
-    fixture.execute(&change("UPDATE journal_trees SET edge = sha256(edge) || substr(edge, 33)", damaged)).await;
+    fixture
+        .execute(&change("UPDATE journal_trees SET edge = sha256(edge) || substr(edge, 33)", damaged))
+        .await;
     // Its tiles are refused by the database, which ends the transaction for all.
     fixture.execute(&change("DELETE FROM journal_trees", without_tree)).await;
     let growth = Growth::default();

@@ -39,8 +39,19 @@ impl Report {
         if !self.settings.is_empty() {
             let _ = writeln!(text, "with {}", self.settings);
         }
-        let heads =
-            ["events", "tenants", "events/s", "p50", "p99", "WAL/event", "images/event", "memory", "cost"];
+        let heads = [
+            "events",
+            "tenants",
+            "events/s",
+            "p50",
+            "p99",
+            "server/event",
+            "PG/event",
+            "WAL/event",
+            "images/event",
+            "memory",
+            "cost",
+        ];
         let _ = write!(text, "{:<36}", "");
         let _ = writeln!(text, "{}", heads.map(|head| format!("{head:>13}")).concat());
         let mut kinds: Vec<&str> = Vec::new();
@@ -60,6 +71,8 @@ impl Report {
                     format!("{:.0}", of(|one| one.rate)),
                     quantile(of(|one| one.latencies.map_or(0.0, |latencies| latencies.p50.as_secs_f64()))),
                     quantile(of(|one| one.latencies.map_or(0.0, |latencies| latencies.p99.as_secs_f64()))),
+                    format!("{:.0} us", of(|one| one.server * 1e6)),
+                    format!("{:.0} us", of(|one| one.postgres * 1e6)),
                     format!("{:.0} B", of(|one| one.wal)),
                     format!("{:.2}", of(|one| one.images)),
                     format!("{:.0} MB", of(|one| one.memory as f64) / 1e6),

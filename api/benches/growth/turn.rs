@@ -30,6 +30,10 @@ pub(super) struct Measured {
     /// Events a second.
     pub(super) rate: f64,
     pub(super) latencies: Option<Quantiles>,
+    /// Processor time that the server took for each event, in seconds.
+    pub(super) server: f64,
+    /// The same of PostgreSQL.
+    pub(super) postgres: f64,
     /// Bytes of write-ahead log for each event, whatever wrote them meanwhile.
     pub(super) wal: f64,
     /// Images of whole pages in it, for each event.
@@ -75,6 +79,8 @@ async fn measure(
         what,
         rate,
         latencies: done.latencies.quantiles(),
+        server: done.cores.server / rate,
+        postgres: done.cores.postgres / rate,
         wal: (after.0 - before.0) / count,
         images: (after.1 - before.1) / count,
         memory: site.memory(),
