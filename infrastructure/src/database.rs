@@ -106,7 +106,9 @@ impl Database {
         // As a simple query: in the extended protocol even a statement on its own is younger than its transaction.
         let carries = sqlx::raw_sql(
             "SELECT now() <> statement_timestamp() OR coalesce(current_setting('app.tenant_id', true), '') <> ''
-                 OR coalesce(current_setting('app.projecting', true), '') <> ''",
+                 OR coalesce(current_setting('app.projecting', true), '') <> ''
+                 OR coalesce(current_setting('app.loading', true), '') <> ''
+                 OR coalesce(current_setting('app.appending', true), '') <> ''",
         );
         let row = carries.fetch_one(&mut *connection).await.map_err(database_error)?;
         sqlx::Row::try_get(&row, 0).map_err(database_error)

@@ -112,6 +112,18 @@ fn server() -> PgConnectOptions {
     options.disable_statement_logging()
 }
 
+/// How many rows and index entries of events the connection's transaction has read so far.
+#[cfg(test)]
+pub(crate) async fn events_read(connection: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT sum(pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_fetched(oid))::bigint
+         FROM pg_class WHERE relname IN ('events', 'events_pkey', 'events_by_stream')",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap_or_else(|error| panic!("can't ask what was read: {error}"))
+}
+
 /// What to do about a variable that `scripts/with-test-servers` would have set.
 pub(crate) fn missing(variable: &str) -> String {
     format!(

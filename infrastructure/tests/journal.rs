@@ -46,6 +46,42 @@ async fn positions_are_gapless_under_concurrent_writers_of_two_processes() {
     assert!(events.iter().all(|event| event.computed_leaf_hash() == event.leaf_hash));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_many_tenants_that_are_read_at_once_are_not_mixed_up() {
+    let fixture = Fixture::new().await;
+    let mut tenants = Vec::new();
+    for renamed in 0..100 {
+        let (tenant, workspace) = (TenantId::random(), WorkspaceId::random());
+        create_workspace(&fixture.journal, &ctx(tenant), workspace).await.unwrap();
+        for number in 0..renamed % 5 {
+            rename_workspace(&fixture.journal, &ctx(tenant), workspace, &number.to_string()).await;
+        }
+        tenants.push((tenant, workspace, 1 + renamed % 5));
+    }
+    let journal = Arc::new(fixture.another_journal());
+    let mut tasks = tokio::task::JoinSet::new();
+    for (place, (tenant, workspace, events)) in tenants.iter().copied().enumerate() {
+        let journal = Arc::clone(&journal);
+        let (neighbour, stranger, _) = tenants[(place + 1) % tenants.len()];
+        tasks.spawn(async move {
+            // Of another tenant's stream there is nothing to be seen.
+            let streams = [stream::<Workspace>(stranger), stream::<Workspace>(workspace)];
+            let [foreign, own] = journal.load(tenant, &streams).await.unwrap().try_into().unwrap();
+            assert_eq!((foreign.stream.id, foreign.sequence), (stranger.uuid(), 0));
+            assert_eq!((own.stream.id, own.sequence), (workspace.uuid(), events));
+            assert_eq!(own.events.len() as u64, events);
+            let names = own.events.iter().map(|event| event.payload.get().to_owned());
+            assert!(names.skip(1).enumerate().all(|(number, name)| name.contains(&format!("\"{number}\""))));
+            // And a command of each is decided on its own.
+            create_workspace(&journal, &ctx(neighbour), WorkspaceId::random()).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    for (tenant, _, events) in tenants {
+        assert_eq!(fixture.journal.head(tenant).await.unwrap(), events + 1);
+    }
+}
+
 #[tokio::test]
 async fn the_same_command_again_appends_nothing_and_tells_the_position() {
     let fixture = Fixture::new().await;

@@ -1,27 +1,21 @@
-//! Appends on their way to the database.
-//!
-//! Small appends of several tenants share one call and one commit: while a call is under way the next ones gather. A
-//! large append has a call of its own, so that nobody waits for it.
+//! Appends on their way to the database: small ones of several tenants share one call and one commit.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use application::recording::Recording;
 use chrono::{DateTime, Utc};
 use domain::{ctx::Witness, ids::TenantId};
 use sqlx::PgConnection;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::{Head, connections::Connections};
-use crate::database::{Database, is_away};
+use super::{
+    Head,
+    connections::Connections,
+    gathering::{Call, Gathering},
+};
+use crate::database::is_away;
 
-/// How many calls with small appends are under way at once.
-const CALLS: usize = 1;
-/// How many tenants share a call.
-const TENANTS: usize = 64;
 /// How many events an append may have to share a call.
 const SMALL: u64 = 64;
 
@@ -53,89 +47,50 @@ pub(super) enum Appended {
     Failed(Arc<sqlx::Error>),
 }
 
-/// The desk where appends are handed in.
+/// Makes the calls that append.
 pub(super) struct Appender {
-    runtime: Handle,
-    queue: Mutex<Queue>,
-    connections: Connections,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
-    calls: usize,
-}
-
-struct Waiting {
-    append: Append,
-    done: oneshot::Sender<Appended>,
+    connections: Arc<Connections>,
 }
 
 impl Appender {
-    pub(super) fn new(database: Database) -> Arc<Self> {
-        let runtime = Handle::current();
-        let connections = Connections::new(database, CALLS, &runtime);
-        Arc::new(Self { runtime, queue: Mutex::default(), connections })
+    /// The desk where appends are handed in.
+    pub(super) fn new(connections: Arc<Connections>, runtime: Handle) -> Arc<Gathering<Self>> {
+        Gathering::new(Self { connections }, runtime)
+    }
+}
+
+impl Call for Appender {
+    type Question = Append;
+    type Answer = Appended;
+    const CALLS: usize = 1;
+
+    fn tenant(append: &Append) -> TenantId {
+        append.tenant
     }
 
-    /// Appends, and tells what became of it. It happens also if nobody waits for the answer.
-    pub(super) async fn append(self: &Arc<Self>, append: Append) -> Appended {
-        let (done, answer) = oneshot::channel();
-        let waiting = Waiting { append, done };
-        let appender = Arc::clone(self);
-        if waiting.append.events() > SMALL {
-            self.runtime.spawn(async move { appender.carry_out(vec![waiting]).await });
-        } else {
-            let mut queue = self.queue();
-            queue.waiting.push_back(waiting);
-            if queue.calls < CALLS {
-                queue.calls += 1;
-                self.runtime.spawn(async move { appender.work_off().await });
-            }
-        }
-        answer.await.unwrap_or_else(|_| Appended::Failed(Arc::new(sqlx::Error::WorkerCrashed)))
+    fn is_large(append: &Append) -> bool {
+        append.events() > SMALL
     }
 
-    async fn work_off(self: Arc<Self>) {
-        loop {
-            let waiting: Vec<Waiting> = {
-                let mut queue = self.queue();
-                if queue.waiting.is_empty() {
-                    queue.calls -= 1;
-                    return;
-                }
-                let count = queue.waiting.len().min(TENANTS);
-                queue.waiting.drain(..count).collect()
-            };
-            self.carry_out(waiting).await;
-        }
-    }
-
-    async fn carry_out(&self, mut waiting: Vec<Waiting>) {
-        // Two calls that lock the same journals do so in the same order.
-        waiting.sort_unstable_by_key(|waiting| waiting.append.tenant);
-        let appends: Vec<&Append> = waiting.iter().map(|waiting| &waiting.append).collect();
-        let outcomes = match self.call(&appends).await {
+    async fn carry_out(&self, appends: &[Append]) -> Vec<Appended> {
+        match self.call(appends).await {
             Ok(outcomes) => outcomes,
             Err(Refused(outcome)) if appends.len() == 1 => vec![outcome],
             // One of them is at fault, and the others are none the worse: nothing was committed.
             Err(Refused(_)) => {
                 let mut outcomes = Vec::with_capacity(appends.len());
-                for append in &appends {
-                    outcomes
-                        .extend(self.call(&[append]).await.unwrap_or_else(|Refused(outcome)| vec![outcome]));
+                for append in appends.chunks(1) {
+                    outcomes.extend(self.call(append).await.unwrap_or_else(|Refused(outcome)| vec![outcome]));
                 }
                 outcomes
             }
-        };
-        for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
-            // Nobody waits any more: then nobody needs to know.
-            let _ = waiting.done.send(outcome);
         }
     }
+}
 
+impl Appender {
     /// One call; fails only if it is certain that nothing was committed.
-    async fn call(&self, appends: &[&Append]) -> Result<Vec<Appended>, Refused> {
+    async fn call(&self, appends: &[Append]) -> Result<Vec<Appended>, Refused> {
         let failed = |error: sqlx::Error| {
             let error = Arc::new(error);
             Ok(appends.iter().map(|_| Appended::Failed(Arc::clone(&error))).collect())
@@ -156,11 +111,11 @@ impl Appender {
                 Err(Refused(Appended::Failed(Arc::new(error))))
             }
             Err(error) => failed(error),
-            Ok(Call { changed, .. }) if !changed.is_empty() => {
+            Ok(Called { changed, .. }) if !changed.is_empty() => {
                 Err(Refused(Appended::SessionsChanged(changed)))
             }
-            Ok(Call { appended, .. }) => {
-                let outcome = |append: &&Append| match appended.contains(&append.tenant.uuid()) {
+            Ok(Called { appended, .. }) => {
+                let outcome = |append: &Append| match appended.contains(&append.tenant.uuid()) {
                     true => Appended::Done,
                     false => Appended::Outrun,
                 };
@@ -168,9 +123,13 @@ impl Appender {
             }
         }
     }
+}
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+impl Gathering<Appender> {
+    /// Appends, and tells what became of it. It happens also if nobody waits for the answer.
+    pub(super) async fn append(self: &Arc<Self>, append: Append) -> Appended {
+        let appended = self.ask(append).await;
+        appended.unwrap_or_else(|| Appended::Failed(Arc::new(sqlx::Error::WorkerCrashed)))
     }
 }
 
@@ -184,7 +143,7 @@ impl Append {
 }
 
 /// What the database answered.
-pub(super) struct Call {
+pub(super) struct Called {
     /// The tenants whose journals ended where they were expected to.
     pub(super) appended: Vec<Uuid>,
     /// The sessions because of which nothing was appended.
@@ -192,7 +151,7 @@ pub(super) struct Call {
 }
 
 /// Calls the database's `journal_append`: in the connection's transaction if it has one, or else in one of its own.
-pub(super) async fn append(connection: &mut PgConnection, appends: &[&Append]) -> Result<Call, sqlx::Error> {
+pub(super) async fn append(connection: &mut PgConnection, appends: &[Append]) -> Result<Called, sqlx::Error> {
     let tenants: Vec<Uuid> = appends.iter().map(|append| append.tenant.uuid()).collect();
     let expected: Vec<i64> = appends.iter().map(|append| append.after.position as i64).collect();
     let heads: Vec<i64> = appends.iter().map(|append| append.head.position as i64).collect();
@@ -210,7 +169,7 @@ pub(super) async fn append(connection: &mut PgConnection, appends: &[&Append]) -
     let (sessions, session_sequences): (Vec<Uuid>, Vec<i64>) = witnesses.into_iter().unzip();
 
     sqlx::query_as!(
-        Call,
+        Called,
         r#"SELECT appended AS "appended!", changed AS "changed!"
            FROM journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"#,
         &tenants,

@@ -96,7 +96,7 @@ pub(super) async fn commit(mut tx: TenantTx, vault: &Vault, round: &mut Round) -
     }
     let (tenant, recordings) = (tx.tenant(), round.recordings.clone());
     let appended =
-        append(&mut tx, &[&Append { tenant, after: round.after, head: round.head, recordings, witnesses }])
+        append(&mut tx, &[Append { tenant, after: round.after, head: round.head, recordings, witnesses }])
             .await;
     match appended {
         Err(error) if is_repeated(&error) => Ok(Committing::Repeated),

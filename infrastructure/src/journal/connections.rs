@@ -1,43 +1,51 @@
 //! Connections for one call after the other.
 
 use std::{
+    mem::take,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use sqlx::{Postgres, pool::PoolConnection};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::sleep};
 
 use crate::database::Database;
 
-/// How long a connection is kept from the pool for the next call.
+/// How long a connection that nobody uses is kept from the pool for the next call.
 const KEPT: Duration = Duration::from_secs(1);
+/// The part of the pool's connections that is kept from it at most.
+const PART: u32 = 4;
 
 /// Connections that calls have used. The pool looks at each that it gets back, with a round trip that a call every
 /// millisecond can do without.
 pub(super) struct Connections {
     database: Database,
-    most: usize,
+    runtime: Handle,
     kept: Arc<Mutex<Kept>>,
 }
 
-type Kept = Vec<(PoolConnection<Postgres>, Instant)>;
+#[derive(Default)]
+struct Kept {
+    connections: Vec<(PoolConnection<Postgres>, Instant)>,
+    /// Whether somebody will give back those that stay unused.
+    is_swept: bool,
+}
 
 impl Connections {
-    /// At most `most` connections of the database's pool, which gets them back when it closes.
-    pub(super) fn new(database: Database, most: usize, runtime: &Handle) -> Self {
+    /// None, yet. The database's pool gets them back when it closes.
+    pub(super) fn new(database: Database, runtime: Handle) -> Arc<Self> {
         let (closing, kept) = (database.pool().close_event(), Arc::<Mutex<Kept>>::default());
         let given_back = Arc::clone(&kept);
         // A pool that closes waits for its connections.
         runtime.spawn(async move {
             closing.await;
-            lock(&given_back).clear();
+            drop(take(&mut lock(&given_back).connections));
         });
-        Self { database, most, kept }
+        Arc::new(Self { database, runtime, kept })
     }
 
     pub(super) async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let kept = lock(&self.kept).pop();
+        let kept = lock(&self.kept).connections.pop();
         match kept {
             Some((connection, since)) if since.elapsed() < KEPT => Ok(connection),
             // Its server may have gone away meanwhile, which the pool finds out.
@@ -46,9 +54,29 @@ impl Connections {
     }
 
     pub(super) fn keep(&self, connection: PoolConnection<Postgres>) {
+        let pool = self.database.pool();
+        let most = (pool.options().get_max_connections() / PART).max(1);
         let mut kept = lock(&self.kept);
-        if kept.len() < self.most && !self.database.pool().is_closed() {
-            kept.push((connection, Instant::now()));
+        if kept.connections.len() >= most as usize || pool.is_closed() {
+            return;
+        }
+        kept.connections.push((connection, Instant::now()));
+        if !kept.is_swept {
+            kept.is_swept = true;
+            self.runtime.spawn(sweep(Arc::clone(&self.kept)));
+        }
+    }
+}
+
+/// Gives back what stays unused, until nothing is kept.
+async fn sweep(kept: Arc<Mutex<Kept>>) {
+    loop {
+        sleep(KEPT).await;
+        let mut kept = lock(&kept);
+        kept.connections.retain(|(_, since)| since.elapsed() < KEPT);
+        if kept.connections.is_empty() {
+            kept.is_swept = false;
+            return;
         }
     }
 }

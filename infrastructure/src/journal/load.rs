@@ -18,6 +18,16 @@ use crate::{
     vault::{Source, Vault},
 };
 
+/// What is to be read of a tenant's journal.
+pub(super) struct Load {
+    /// Whose.
+    pub(super) tenant: TenantId,
+    /// These streams.
+    pub(super) streams: Vec<StreamRequest>,
+    /// And which of these have been begun.
+    pub(super) firsts: Vec<Uuid>,
+}
+
 /// Streams as they were when the journal ended at `head`.
 pub(super) struct Loading {
     /// Where the journal ended.
@@ -28,92 +38,125 @@ pub(super) struct Loading {
     pub(super) existing: HashSet<Uuid>,
 }
 
+/// Which version of a stream's snapshots is of use.
+type Versions = BTreeMap<Uuid, i16>;
+
 /// A version that no snapshot has: asking for it is asking for the whole stream.
 const NO_SNAPSHOT: i16 = -1;
 
 /// Reads the streams' snapshots and the events after them, and which of `firsts` exist, in one round trip. Only if there
 /// are snapshots that can't be read, a second one reads everything again, and those streams whole.
-pub(super) async fn load(
-    connection: &mut PgConnection,
-    vault: &Vault,
-    tenant: TenantId,
-    requests: &[StreamRequest],
-    firsts: &[Uuid],
-) -> Result<Loading, Error> {
-    let mut versions: BTreeMap<Uuid, i16> = BTreeMap::new();
-    versions.extend(requests.iter().map(|request| (request.stream.id, request.snapshot_version as i16)));
-    let personal: HashSet<Uuid> =
-        requests.iter().filter(|request| request.reads_personal).map(|request| request.stream.id).collect();
-    let mut found = fetch(connection, tenant, &versions, firsts).await?;
-    found.open(connection, vault, tenant, &personal).await?;
-    let unreadable: Vec<Uuid> = requests
-        .iter()
-        .filter(|request| {
-            let snapshot =
-                found.histories.get(&request.stream.id).and_then(|history| history.snapshot.as_ref());
-            snapshot.is_some_and(|snapshot| !(request.reads)(&snapshot.state))
-        })
-        .map(|request| request.stream.id)
-        .collect();
-    if !unreadable.is_empty() {
-        tracing::warn!(streams = ?unreadable, "snapshots can't be read; reading the streams from their beginning");
-        versions.extend(unreadable.into_iter().map(|id| (id, NO_SNAPSHOT)));
-        found = fetch(connection, tenant, &versions, firsts).await?;
-        found.open(connection, vault, tenant, &personal).await?;
-    }
-    let Found { head, mut histories, existing } = found;
-    let mut history = |StreamRequest { stream, .. }: &StreamRequest| {
-        versions.remove(&stream.id)?;
-        let history = histories.remove(&stream.id).unwrap_or_else(|| empty(stream.id));
-        Some(History { stream: stream.clone(), ..history })
-    };
-    let histories = requests.iter().filter_map(&mut history).collect();
-    Ok(Loading { head, histories, existing })
+pub(super) async fn load(connection: &mut PgConnection, vault: &Vault, load: Load) -> Result<Loading, Error> {
+    let loading = load_each(connection, vault, &[load]).await?.pop();
+    loading.ok_or_else(|| Error::internal("every load has its answer"))
 }
 
+/// The same for several tenants in one round trip, in their order.
+pub(super) async fn load_each(
+    connection: &mut PgConnection,
+    vault: &Vault,
+    loads: &[Load],
+) -> Result<Vec<Loading>, Error> {
+    let asked: Vec<(&Load, Versions)> = loads.iter().map(|load| (load, load.versions())).collect();
+    let all = fetch(connection, &asked).await?;
+    let mut loadings = Vec::with_capacity(loads.len());
+    for ((load, mut versions), mut found) in asked.into_iter().zip(all) {
+        found.open(connection, vault, load).await?;
+        let unreadable = found.unreadable(load);
+        if !unreadable.is_empty() {
+            tracing::warn!(streams = ?unreadable, "snapshots can't be read; reading the streams from their beginning");
+            versions.extend(unreadable.into_iter().map(|id| (id, NO_SNAPSHOT)));
+            found = fetch(connection, &[(load, versions)]).await?.pop().unwrap_or_default();
+            found.open(connection, vault, load).await?;
+        }
+        loadings.push(found.in_order(load));
+    }
+    Ok(loadings)
+}
+
+impl Load {
+    fn versions(&self) -> Versions {
+        self.streams.iter().map(|request| (request.stream.id, request.snapshot_version as i16)).collect()
+    }
+}
+
+/// What there is of a tenant's journal.
 struct Found {
     head: Head,
     histories: HashMap<Uuid, History>,
     existing: HashSet<Uuid>,
 }
 
+impl Default for Found {
+    fn default() -> Self {
+        Self { head: Head::BEGINNING, histories: HashMap::new(), existing: HashSet::new() }
+    }
+}
+
 impl Found {
-    /// Opens what these streams say about people.
-    async fn open(
-        &mut self,
-        connection: &mut PgConnection,
-        vault: &Vault,
-        tenant: TenantId,
-        personal: &HashSet<Uuid>,
-    ) -> Result<(), Error> {
+    /// Opens what is said about people in those streams of which that is read.
+    async fn open(&mut self, connection: &mut PgConnection, vault: &Vault, load: &Load) -> Result<(), Error> {
+        let personal = load.streams.iter().filter(|request| request.reads_personal);
+        let personal: HashSet<Uuid> = personal.map(|request| request.stream.id).collect();
         let histories = self.histories.iter_mut().filter(|(id, _)| personal.contains(id));
-        open(vault, Source::Connection(connection), tenant, histories.map(|(_, history)| history)).await
+        open(vault, Source::Connection(connection), load.tenant, histories.map(|(_, history)| history)).await
+    }
+
+    /// The streams whose snapshots their aggregates can't read.
+    fn unreadable(&self, load: &Load) -> Vec<Uuid> {
+        let is_unreadable = |request: &&StreamRequest| {
+            let history = self.histories.get(&request.stream.id);
+            let snapshot = history.and_then(|history| history.snapshot.as_ref());
+            snapshot.is_some_and(|snapshot| !(request.reads)(&snapshot.state))
+        };
+        load.streams.iter().filter(is_unreadable).map(|request| request.stream.id).collect()
+    }
+
+    fn in_order(self, load: &Load) -> Loading {
+        let Self { head, mut histories, existing } = self;
+        let mut told = HashSet::new();
+        let mut history = |StreamRequest { stream, .. }: &StreamRequest| {
+            let history = histories.remove(&stream.id).unwrap_or_else(|| empty(stream.id));
+            told.insert(stream.id).then(|| History { stream: stream.clone(), ..history })
+        };
+        Loading { head, histories: load.streams.iter().filter_map(&mut history).collect(), existing }
     }
 }
 
 /// What there is of each stream: its snapshot, if that has the version asked for, and the events after it.
-async fn fetch(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    versions: &BTreeMap<Uuid, i16>,
-    firsts: &[Uuid],
-) -> Result<Found, Error> {
-    let (ids, versions): (Vec<Uuid>, Vec<i16>) = versions.iter().unzip();
+async fn fetch(connection: &mut PgConnection, asked: &[(&Load, Versions)]) -> Result<Vec<Found>, Error> {
+    let tenants: Vec<Uuid> = asked.iter().map(|(load, _)| load.tenant.uuid()).collect();
+    let (mut places, mut streams, mut snapshot_versions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut first_places, mut firsts) = (Vec::new(), Vec::new());
+    for (place, (load, versions)) in (1_i32..).zip(asked) {
+        for (stream, version) in versions {
+            places.push(place);
+            streams.push(*stream);
+            snapshot_versions.push(*version);
+        }
+        first_places.extend(load.firsts.iter().map(|_| place));
+        firsts.extend_from_slice(&load.firsts);
+    }
     let rows = sqlx::query!(
-        r#"SELECT head AS "head!", head_at AS "head_at?: DateTime<Utc>", stream_id AS "stream_id?", sequence AS "sequence?",
-                  event_type AS "event_type?", version AS "version?", payload AS "payload?: Json<Box<RawValue>>"
-           FROM journal_load($1, $2, $3, $4)"#,
-        tenant.uuid(),
-        &ids,
-        &versions,
-        firsts
+        r#"SELECT place AS "place!", head AS "head!", head_at AS "head_at?: DateTime<Utc>", stream_id AS "stream_id?",
+                  sequence AS "sequence?", event_type AS "event_type?", version AS "version?",
+                  payload AS "payload?: Json<Box<RawValue>>"
+           FROM journal_load($1, $2, $3, $4, $5, $6)"#,
+        &tenants,
+        &places,
+        &streams,
+        &snapshot_versions,
+        &first_places,
+        &firsts
     )
     .fetch_all(connection)
     .await
     .map_err(database_error)?;
 
-    let mut found = Found { head: Head::BEGINNING, histories: HashMap::new(), existing: HashSet::new() };
+    let mut all: Vec<Found> = asked.iter().map(|_| Found::default()).collect();
     for row in rows {
+        let found = all.get_mut(row.place as usize - 1);
+        let found = found.ok_or_else(|| Error::internal("nobody has asked for this"))?;
         if let Some(recorded_at) = row.head_at {
             found.head = Head { position: row.head as u64, recorded_at };
         }
@@ -132,9 +175,57 @@ async fn fetch(
             }
         }
     }
-    Ok(found)
+    Ok(all)
 }
 
 fn empty(id: Uuid) -> History {
     History { stream: StreamId { kind: String::new(), id }, sequence: 0, snapshot: None, events: Vec::new() }
+}
+
+#[cfg(test)]
+#[cfg(feature = "test-support")]
+mod tests {
+    use sqlx::Executor;
+
+    use super::*;
+    use crate::{
+        database::{self, Database},
+        tenant_tx::TenantTx,
+        test_postgres::{TestDatabase, events_read},
+    };
+
+    /// Under row level security, an index is not entered with every expression.
+    #[tokio::test]
+    async fn of_a_stream_with_a_snapshot_only_what_is_behind_it_is_read() {
+        let migrate = async |options| database::migrate(&options).await;
+        let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
+        let vault = Vault::locked();
+        let database = Database::connect(test_database.connect_options(), 2, vault.clone()).await.unwrap();
+        let (tenant, stream) = (TenantId::random(), Uuid::now_v7());
+        let mut tx = TenantTx::begin(&database, tenant).await.unwrap();
+        let (of, id) = (tenant.uuid(), stream);
+        tx.execute(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO events (tenant_id, position, stream_id, sequence, recorded_at, stream_kind, event_type,
+                                 event_version, payload, metadata, leaf_hash)
+             SELECT '{of}', n, '{id}', n, now(), 'x', 'X', 1, '{{}}', '{{}}', sha256(int8send(n))
+             FROM generate_series(1, 5000) AS n;
+             INSERT INTO snapshots (tenant_id, stream_id, sequence, version, state) VALUES ('{of}', '{id}', 4990, 1, '7')"
+        )))
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = TenantTx::begin(&database, tenant).await.unwrap();
+        let before = events_read(&mut tx).await;
+        let request = StreamRequest {
+            stream: StreamId { kind: "x".to_owned(), id: stream },
+            snapshot_version: 1,
+            reads_personal: false,
+            reads: |_| true,
+        };
+        let asked = Load { tenant, streams: vec![request], firsts: vec![] };
+        let loading = load(&mut tx, &vault, asked).await.unwrap();
+        assert_eq!((loading.histories[0].events.len(), loading.histories[0].sequence), (10, 5_000));
+        let read = events_read(&mut tx).await - before;
+        assert!((10..1_000).contains(&read), "{read} rows and index entries were read");
+    }
 }

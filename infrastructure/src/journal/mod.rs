@@ -3,7 +3,7 @@
 //! An append moves its tenant's head row and puts its events behind it, so positions are gapless and in commit order, and
 //! every event at or before the head is visible: a reader needs no gap detector. In this process each tenant's commands go
 //! through one `writer`, which remembers the tenant's streams and commits what came meanwhile together; what the writers
-//! of several tenants want appended shares commits in turn (`appender`).
+//! of several tenants want to read (`loader`) and to append (`appender`) shares calls in turn (`gathering`).
 
 // Readers.
 mod load;
@@ -29,6 +29,8 @@ mod appender;
 mod claims;
 mod commit;
 mod connections;
+mod gathering;
+mod loader;
 mod writers;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,7 +52,9 @@ use uuid::Uuid;
 pub use self::read::{Range, head, read, read_after, read_at, read_ranges, read_streams};
 use self::{
     appender::Appender,
-    load::{Loading, load},
+    connections::Connections,
+    load::{Load, Loading},
+    loader::Loader,
     memory::Memory,
     writer::Desk,
     writers::Writers,
@@ -95,15 +99,17 @@ impl PgJournal {
     }
 
     fn by_clock(database: Database, growth: Growth, clock: fn() -> DateTime<Utc>) -> Self {
-        let appender = Appender::new(database.clone());
         let runtime = Handle::current();
-        let desk = Desk { database: database.clone(), appender, growth, clock, runtime };
+        let connections = Connections::new(database.clone(), runtime.clone());
+        let loader = Loader::new(database.clone(), Arc::clone(&connections), runtime.clone());
+        let appender = Appender::new(connections, runtime.clone());
+        let desk = Desk { database: database.clone(), loader, appender, growth, clock, runtime };
         Self { database, writers: Writers::new(desk) }
     }
 
     async fn loading(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Loading, Error> {
-        let mut connection = self.database.pool().acquire().await.map_err(database_error)?;
-        load(&mut connection, self.database.vault(), tenant, streams, &[]).await
+        let load = Load { tenant, streams: streams.to_vec(), firsts: Vec::new() };
+        self.writers.desk().loader.load(load).await
     }
 }
 

@@ -6,7 +6,10 @@ use application::{claim::ClaimKind, error::Error};
 use domain::{aggregate::RefusalKind, personal::ERASED};
 use uuid::Uuid;
 
-use super::{claims::stored, load::load};
+use super::{
+    claims::stored,
+    load::{Load, load},
+};
 use crate::{
     database::{Database, database_error},
     tenant_tx::TenantTx,
@@ -64,7 +67,8 @@ async fn held(tx: &mut TenantTx, vault: &Vault, kind: ClaimKind, streams: &[Uuid
     let (rule, tenant, mut held) = (kind.rule(), tx.tenant(), Held::default());
     for streams in streams.chunks(STREAMS) {
         let requests: Vec<_> = streams.iter().map(|id| rule.stream(*id)).collect();
-        for history in load(tx, vault, tenant, &requests, &[]).await?.histories {
+        let asked = Load { tenant, streams: requests, firsts: Vec::new() };
+        for history in load(tx, vault, asked).await?.histories {
             let Some(value) = rule.held(&history)? else { continue };
             if kind.is_address() && value == ERASED {
                 held.unreadable.insert(history.stream.id);

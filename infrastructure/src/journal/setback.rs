@@ -19,7 +19,8 @@ pub(super) enum Setback {
     },
 }
 
-/// A failure of the database that several commands are told of.
+/// A failure of the database that several are told of.
+#[derive(Clone)]
 pub(super) struct Failure {
     away: bool,
     error: Arc<dyn std::error::Error + Send + Sync>,
@@ -28,6 +29,11 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn of_database(error: Arc<sqlx::Error>) -> Self {
         Self { away: is_away(&error), error }
+    }
+
+    /// Whether the same may go well later.
+    pub(super) fn is_away(&self) -> bool {
+        self.away
     }
 
     /// What each of them is told.

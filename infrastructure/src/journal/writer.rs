@@ -14,25 +14,21 @@ use application::{error::Error, journal::StreamRequest, loaded::Loaded, once::in
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::ids::TenantId;
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
-use uuid::Uuid;
 
 use super::{
     appender::{Append, Appended, Appender},
     commit::{self, Committing, Locked},
     firsts::Firsts,
-    load::{Loading, load},
+    gathering::Gathering,
+    load::{Load, Loading, load},
+    loader::Loader,
     memory::Memory,
     queued::{Queued, firsts, send_back, streams},
     round::{Others, Round, Start, Take},
     setback::{Failure, Setback},
     writers::Writers,
 };
-use crate::{
-    database::{Database, database_error},
-    growth::Growth,
-    kept_answers,
-    vault::Source,
-};
+use crate::{database::Database, growth::Growth, kept_answers, vault::Source};
 
 /// How long a writer without commands stays.
 const IDLE: Duration = Duration::from_secs(30);
@@ -50,7 +46,8 @@ const SUSPICIOUS: Duration = Duration::from_secs(30);
 /// What all writers work with.
 pub(super) struct Desk {
     pub(super) database: Database,
-    pub(super) appender: Arc<Appender>,
+    pub(super) loader: Arc<Gathering<Loader>>,
+    pub(super) appender: Arc<Gathering<Appender>>,
     pub(super) growth: Growth,
     pub(super) clock: fn() -> DateTime<Utc>,
     pub(super) runtime: Handle,
@@ -155,7 +152,8 @@ impl Writer {
             let firsts = if unsure { firsts(waiting) } else { Vec::new() };
             is_fresh = start.streams.is_empty();
             let remembered_at = start.head;
-            let loading = self.load(&missing, &firsts).await?;
+            let load = Load { tenant: self.tenant, streams: missing, firsts };
+            let loading = self.desk.loader.load(load).await?;
             let outdated = !is_fresh && loading.head != remembered_at;
             self.take_in(&mut start, loading);
             if unsure {
@@ -184,11 +182,6 @@ impl Writer {
             return Ok(());
         }
         self.append(round, waiting).await
-    }
-
-    async fn load(&self, streams: &[StreamRequest], firsts: &[Uuid]) -> Result<Loading, Error> {
-        let mut connection = self.desk.database.pool().acquire().await.map_err(database_error)?;
-        load(&mut connection, self.desk.database.vault(), self.tenant, streams, firsts).await
     }
 
     async fn append(&mut self, round: Round, waiting: &mut VecDeque<Queued>) -> Result<(), Setback> {
@@ -250,7 +243,8 @@ impl Writer {
         let Known { mut start, missing } = self.remembered(waiting);
         let firsts = if self.is_suspicious() { firsts(waiting) } else { Vec::new() };
         if !missing.is_empty() || !firsts.is_empty() {
-            let loading = load(&mut tx, self.desk.database.vault(), self.tenant, &missing, &firsts).await?;
+            let asked = Load { tenant: self.tenant, streams: missing, firsts };
+            let loading = load(&mut tx, self.desk.database.vault(), asked).await?;
             self.take_in(&mut start, loading);
         }
         if self.is_suspicious() {

@@ -38,7 +38,6 @@ impl Writers {
         Arc::new(Self { desk: Arc::new(desk), budget: Arc::default(), writers: Mutex::default() })
     }
 
-    #[cfg(feature = "test-support")]
     pub(super) fn desk(&self) -> &Desk {
         &self.desk
     }

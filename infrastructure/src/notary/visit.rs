@@ -260,7 +260,7 @@ mod tests {
         database::{self, Database},
         notary::NotaryKey,
         tenant_tx::TenantTx,
-        test_postgres::TestDatabase,
+        test_postgres::{TestDatabase, events_read},
         vault::Vault,
     };
 
@@ -292,20 +292,9 @@ mod tests {
         notary.catch_up(tenant).await.unwrap();
         grow(20_001, 20_010).await;
         let mut tx = ProjectingTx::begin(&database, vec![tenant]).await.unwrap();
-        let before = rows_read(&mut tx).await;
+        let before = events_read(&mut tx).await;
         assert_eq!(look(&mut tx, 8_192).await.unwrap()[0].leaves.len(), 10);
-        let read = rows_read(&mut tx).await - before;
+        let read = events_read(&mut tx).await - before;
         assert!((10..1_000).contains(&read), "{read} rows and index entries were read");
-    }
-
-    /// How many rows and index entries of events this connection has read lately.
-    async fn rows_read(tx: &mut ProjectingTx) -> i64 {
-        sqlx::query_scalar(
-            "SELECT sum(pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_fetched(oid))::bigint
-             FROM pg_class WHERE relname IN ('events', 'events_pkey', 'events_by_stream')",
-        )
-        .fetch_one(&mut **tx)
-        .await
-        .unwrap()
     }
 }
