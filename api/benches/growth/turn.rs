@@ -1,8 +1,12 @@
 //! One installation's turn: the same load for each.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
+use domain::ids::TenantId;
 use sqlx::{Executor, PgConnection};
 
 use super::{
@@ -16,8 +20,13 @@ use super::{
     site::Site,
 };
 
-/// How many connections commands come over, each to tenants of its own: a tenant's commands wait for each other.
+/// How many connections commands come over, each to tenants of its own if there are enough: a tenant's commands wait for
+/// each other.
 const COMMANDING: usize = 8;
+/// How many they come over when there are many.
+const MANY: usize = 32;
+/// How many tenants have the load of those that are in use, whatever else there is.
+const IN_USE: usize = 10;
 /// How many connections batches come over, likewise.
 const TRACKING: usize = 4;
 /// How long read models may take to catch up before the next load.
@@ -42,17 +51,24 @@ pub(super) struct Measured {
     pub(super) memory: u64,
 }
 
-/// Single commands and batches, each right after a checkpoint and then once more, when most pages have been touched.
+/// Single commands, to as many tenants as the small installation has and to all there are in turn, and batches; right after
+/// a checkpoint and then once more, when most pages have been touched.
 pub(super) async fn take(site: &mut Site, time: Duration) -> anyhow::Result<Vec<Measured>> {
     // Messages that an earlier run has not sent to an installation that was kept.
     let number = chrono::Utc::now().timestamp_micros();
     let bearer = site.sign_in().await?;
     let mut owner = site.connect().await;
-    commands(site, &bearer, time / 4).await?;
-    let mut all = Vec::new();
+    let (tenants, mut all) = (site.tenants.clone(), Vec::new());
+    let load = |tenants, connections| commands(site.address, tenants, &bearer, connections, time);
+    let in_use = &tenants[..IN_USE];
+    load(in_use, COMMANDING).await?;
+    all.push(measure(site, &mut owner, "commands to 10 tenants", load(in_use, COMMANDING)).await?);
     owner.execute("CHECKPOINT").await?;
-    all.push(measure(site, &mut owner, "commands, after a checkpoint", commands(site, &bearer, time)).await?);
-    all.push(measure(site, &mut owner, "commands, later", commands(site, &bearer, time)).await?);
+    let what = "commands to all, after a checkpoint";
+    all.push(measure(site, &mut owner, what, load(&tenants, COMMANDING)).await?);
+    all.push(measure(site, &mut owner, "commands to all, later", load(&tenants, COMMANDING)).await?);
+    let what = "commands to all, 32 connections";
+    all.push(measure(site, &mut owner, what, load(&tenants, MANY)).await?);
     caught_up(&mut owner).await?;
     batches(site, &format!("{number}-warm"), time / 4).await?;
     owner.execute("CHECKPOINT").await?;
@@ -94,16 +110,26 @@ async fn written(owner: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
     Ok(sqlx::query_as(written).fetch_one(owner).await?)
 }
 
-async fn commands(site: &Site, bearer: &str, time: Duration) -> anyhow::Result<Done> {
+/// Commands to the tenants in turn.
+async fn commands(
+    address: SocketAddr,
+    tenants: &[TenantId],
+    bearer: &str,
+    connections: usize,
+    time: Duration,
+) -> anyhow::Result<Done> {
     let lane = |connection: usize| {
-        let own: Vec<_> = site.tenants.iter().skip(connection).step_by(COMMANDING).copied().collect();
+        let own: Vec<_> = match tenants.len() >= connections {
+            true => tenants.iter().skip(connection).step_by(connections).copied().collect(),
+            false => tenants.to_vec(),
+        };
         let bearer = bearer.to_owned();
         let command = move |tenant| {
             request("POST", &format!("/v1/tenants/{tenant}/workspaces"), &bearer, r#"{"name":"Load"}"#)
         };
         Lane { requests: own.into_iter().cycle().map(command), pace: None }
     };
-    run(&[site.address], (0..COMMANDING).map(lane).collect(), time, created).await
+    run(&[address], (0..connections).map(lane).collect(), time, created).await
 }
 
 fn created(answer: &Answer<'_>) -> anyhow::Result<u64> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Head,
     connections::Connections,
-    gathering::{Call, Gathering},
+    gathering::{Call, Gathering, PATIENCE},
 };
 use crate::database::is_away;
 
@@ -55,14 +55,13 @@ pub(super) struct Appender {
 impl Appender {
     /// The desk where appends are handed in.
     pub(super) fn new(connections: Arc<Connections>, runtime: Handle) -> Arc<Gathering<Self>> {
-        Gathering::new(Self { connections }, runtime)
+        Gathering::new(Self { connections }, PATIENCE, runtime)
     }
 }
 
 impl Call for Appender {
     type Question = Append;
     type Answer = Appended;
-    const CALLS: usize = 1;
 
     fn tenant(append: &Append) -> TenantId {
         append.tenant

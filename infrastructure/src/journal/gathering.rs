@@ -1,10 +1,11 @@
-//! Questions to the database that share calls: while a call is under way, the next ones gather. A large one has a call of
-//! its own, so that nobody waits for it.
+//! Questions to the database that share calls: while a call is under way, the next ones gather. Nobody waits for what is
+//! slow: a large question has a call of its own, and if a call takes long, a second one is made beside it.
 
 use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use domain::ids::TenantId;
@@ -13,14 +14,15 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 /// How many questions share a call.
 const TOGETHER: usize = 64;
+/// How long a call may take before those that wait get another one.
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+/// How many calls with small questions are under way at most.
+const CALLS: usize = 4;
 
 /// What several can be asked in.
 pub(super) trait Call: Send + Sync + 'static {
     type Question: Send + Sync;
     type Answer: Send;
-
-    /// How many calls with small questions are under way at once.
-    const CALLS: usize;
 
     /// Who it is about.
     fn tenant(question: &Self::Question) -> TenantId;
@@ -36,13 +38,17 @@ pub(super) trait Call: Send + Sync + 'static {
 /// The desk where questions are handed in.
 pub(super) struct Gathering<C: Call> {
     call: C,
+    patience: Duration,
     runtime: Handle,
     queue: Mutex<Queue<C>>,
 }
 
 struct Queue<C: Call> {
     waiting: VecDeque<Waiting<C>>,
+    /// How many calls are under way.
     calls: usize,
+    /// When the latest of them began.
+    begun: Option<Instant>,
 }
 
 struct Waiting<C: Call> {
@@ -51,9 +57,10 @@ struct Waiting<C: Call> {
 }
 
 impl<C: Call> Gathering<C> {
-    /// For such calls, which are made on `runtime`.
-    pub(super) fn new(call: C, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self { call, runtime, queue: Mutex::new(Queue { waiting: VecDeque::new(), calls: 0 }) })
+    /// For such calls, which are made on `runtime`, a second one if the first takes longer than `patience`.
+    pub(super) fn new(call: C, patience: Duration, runtime: Handle) -> Arc<Self> {
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), calls: 0, begun: None });
+        Arc::new(Self { call, patience, runtime, queue })
     }
 
     /// Asks. It happens also if nobody waits for the answer; there is none if the call has panicked.
@@ -66,8 +73,10 @@ impl<C: Call> Gathering<C> {
         } else {
             let mut queue = self.queue();
             queue.waiting.push_back(waiting);
-            if queue.calls < C::CALLS {
+            let is_slow = queue.begun.is_some_and(|begun| begun.elapsed() > self.patience);
+            if queue.calls == 0 || is_slow && queue.calls < CALLS {
                 queue.calls += 1;
+                queue.begun = Some(Instant::now());
                 self.runtime.spawn(async move { gathering.work_off().await });
             }
         }
@@ -82,6 +91,7 @@ impl<C: Call> Gathering<C> {
                     queue.calls -= 1;
                     return;
                 }
+                queue.begun = Some(Instant::now());
                 let count = queue.waiting.len().min(TOGETHER);
                 queue.waiting.drain(..count).collect()
             };
@@ -118,7 +128,6 @@ mod tests {
     impl Call for Counting {
         type Question = (TenantId, usize);
         type Answer = usize;
-        const CALLS: usize = 1;
 
         fn tenant(question: &Self::Question) -> TenantId {
             question.0
@@ -140,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_while_a_call_is_under_way_shares_the_next() {
-        let gathering = Gathering::new(Counting(Semaphore::new(0)), Handle::current());
+        let gathering = Gathering::new(Counting(Semaphore::new(0)), Duration::MAX, Handle::current());
         let ask = |size| {
             let gathering = Arc::clone(&gathering);
             tokio::spawn(async move { gathering.ask((TenantId::random(), size)).await })
@@ -166,8 +175,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_waits_for_a_slow_call_gets_another_one_but_not_without_end() {
+        let gathering = Gathering::new(Counting(Semaphore::new(0)), Duration::ZERO, Handle::current());
+        let asked: Vec<_> = (0..TOGETHER)
+            .map(|_| {
+                let gathering = Arc::clone(&gathering);
+                tokio::spawn(async move { gathering.ask((TenantId::random(), 1)).await })
+            })
+            .collect();
+        while gathering.queue().waiting.len() + CALLS < asked.len() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gathering.queue().calls, CALLS);
+        gathering.call.0.add_permits(asked.len());
+        for answer in asked {
+            assert!(answer.await.unwrap().is_some());
+        }
+        while gathering.queue().calls > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
     async fn a_call_that_panics_is_not_the_last() {
-        let gathering = Gathering::new(Counting(Semaphore::new(9)), Handle::current());
+        let gathering = Gathering::new(Counting(Semaphore::new(9)), Duration::MAX, Handle::current());
         assert_eq!(gathering.ask((TenantId::random(), 0)).await, None);
         assert_eq!(gathering.ask((TenantId::random(), 1)).await, Some(1));
     }

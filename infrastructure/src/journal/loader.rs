@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::{
     connections::Connections,
-    gathering::{Call, Gathering},
+    gathering::{Call, Gathering, PATIENCE},
     load::{Load, Loading, load_each},
     setback::Failure,
 };
@@ -30,7 +30,7 @@ impl Loader {
         connections: Arc<Connections>,
         runtime: Handle,
     ) -> Arc<Gathering<Self>> {
-        Gathering::new(Self { database, connections }, runtime)
+        Gathering::new(Self { database, connections }, PATIENCE, runtime)
     }
 
     async fn call(&self, loads: &[Load]) -> Result<Vec<Loading>, Error> {
@@ -44,8 +44,6 @@ impl Loader {
 impl Call for Loader {
     type Question = Load;
     type Answer = Result<Loading, Failure>;
-    /// Two, because the disk may have to be waited for.
-    const CALLS: usize = 2;
 
     fn tenant(load: &Load) -> TenantId {
         load.tenant

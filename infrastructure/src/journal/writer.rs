@@ -56,7 +56,7 @@ pub(super) struct Desk {
 /// The writer of one tenant.
 pub(super) struct Writer {
     tenant: TenantId,
-    commands: mpsc::UnboundedReceiver<Queued>,
+    commands: mpsc::UnboundedReceiver<Box<Queued>>,
     memory: Arc<Mutex<Memory>>,
     firsts: Firsts,
     desk: Arc<Desk>,
@@ -69,7 +69,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         tenant: TenantId,
-        commands: mpsc::UnboundedReceiver<Queued>,
+        commands: mpsc::UnboundedReceiver<Box<Queued>>,
         memory: Arc<Mutex<Memory>>,
         desk: Arc<Desk>,
     ) -> Self {
@@ -82,9 +82,10 @@ impl Writer {
         loop {
             match timeout(IDLE, self.commands.recv()).await {
                 Ok(Some(queued)) => {
-                    let mut waiting = VecDeque::from([queued]);
+                    let mut waiting = VecDeque::from([*queued]);
                     self.gather(&mut waiting);
-                    self.serve(waiting).await;
+                    // Boxed, so that one who waits, as most do, takes little memory.
+                    Box::pin(self.serve(waiting)).await;
                 }
                 Ok(None) => return,
                 Err(_) => match writers.upgrade() {
@@ -103,7 +104,7 @@ impl Writer {
             && let Ok(queued) = self.commands.try_recv()
         {
             begun += queued.command.firsts.len();
-            waiting.push_back(queued);
+            waiting.push_back(*queued);
         }
     }
 

@@ -27,7 +27,8 @@ pub(super) struct Writers {
 
 /// The way to a writer.
 struct Entrance {
-    queue: mpsc::UnboundedSender<Queued>,
+    /// Boxed, because a queue has room for many from the beginning, and there are many queues.
+    queue: mpsc::UnboundedSender<Box<Queued>>,
     /// As many as commands may wait.
     places: Arc<Semaphore>,
     memory: Arc<Mutex<Memory>>,
@@ -52,7 +53,7 @@ impl Writers {
         let tenant = command.ctx.tenant;
         self.with_entrance(tenant, |entrance| {
             let place = Arc::clone(&entrance.places).try_acquire_owned().map_err(|_| Error::Overloaded)?;
-            let queued = Queued { command, reply, _place: place };
+            let queued = Box::new(Queued { command, reply, _place: place });
             entrance.queue.send(queued).map_err(|_| Error::internal("the tenant's writer has failed"))
         })?;
         answer.await.map_err(|_| Error::internal("the tenant's writer has failed"))?
@@ -83,7 +84,7 @@ impl Writers {
     }
 
     /// Lets an idle writer go; not if a command has come meanwhile.
-    pub(super) fn dismiss(&self, tenant: TenantId, commands: &mpsc::UnboundedReceiver<Queued>) -> bool {
+    pub(super) fn dismiss(&self, tenant: TenantId, commands: &mpsc::UnboundedReceiver<Box<Queued>>) -> bool {
         let mut writers = self.writers();
         let idle = commands.is_empty();
         if idle {
