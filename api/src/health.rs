@@ -78,7 +78,7 @@ async fn projections(annals: &Annals) -> &'static str {
 }
 
 async fn look_at_projections(annals: &Annals) -> &'static str {
-    match projections::status::lag_by_projection(&annals.database, Utc::now()).await {
+    match projections::lag::by_projection(&annals.database, Utc::now()).await {
         Err(_) => "unknown",
         Ok(lags) if lags.iter().any(|lag| lag.tenants_failing > 0) => "failing",
         Ok(lags) if lags.iter().any(|lag| lag.lag_seconds > LAG_SECONDS) => "behind",

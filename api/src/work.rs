@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
 use infrastructure::{database::Database, growth_channel, jobs, kept_answers, notary::Notary};
-use projections::{ALL, projector::Projector, reactions, status};
+use projections::{ALL, lag, projector::Projector, reactions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +90,7 @@ async fn measure_lags(database: Database) {
     let mut interval = tokio::time::interval(LAG_INTERVAL);
     loop {
         interval.tick().await;
-        for lag in status::lag_by_projection(&database, Utc::now()).await.unwrap_or_default() {
+        for lag in lag::by_projection(&database, Utc::now()).await.unwrap_or_default() {
             let labels = [("projection", lag.name)];
             metrics::gauge!("annals_projection_lag_events", &labels).set(lag.lag_events as f64);
             metrics::gauge!("annals_projection_lag_seconds", &labels).set(lag.lag_seconds);

@@ -39,6 +39,7 @@ pub mod reactions;
 
 // What administrators see of all this.
 pub mod jobs;
+pub mod lag;
 pub mod rebuild_job;
 pub mod status;
 

@@ -1,4 +1,4 @@
-//! How far the projections are, as administrators and metrics see it.
+//! How far the projections are, tenant by tenant, as administrators see it.
 
 use std::collections::HashMap;
 
@@ -57,21 +57,6 @@ pub struct ProjectionStatus {
     pub error: Option<String>,
 }
 
-/// How far one projection is, over all tenants.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ProjectionLag {
-    /// Which.
-    pub name: String,
-    /// How many tenants it lags for.
-    pub tenants_behind: u64,
-    /// How many tenants it fails for.
-    pub tenants_failing: u64,
-    /// How many events it has still to take in for the tenant that it lags most for.
-    pub lag_events: u64,
-    /// How old the oldest of those is; 0 if there is none.
-    pub lag_seconds: f64,
-}
-
 /// The projections tenant by tenant, for the platform's administrators: the caller has checked that the actor is one.
 /// The pages' key is the tenant; their position is 0, because they are of many journals.
 pub async fn list(
@@ -93,66 +78,6 @@ pub async fn list(
         date(ctx.now, database, tenant).await?;
     }
     Ok(page.page(tenants, 0, |tenant| tenant.tenant_id))
-}
-
-/// Each projection over all tenants.
-pub async fn lag_by_projection(database: &Database, now: DateTime<Utc>) -> Result<Vec<ProjectionLag>, Error> {
-    let mut tx = TenantTx::begin(database, TenantId::PLATFORM).await?;
-    let rows = sqlx::query!(
-        r#"SELECT projection AS "projection!",
-                  count(*) FILTER (WHERE head.position > coalesce(checkpoint.position, 0)) AS "behind!",
-                  count(checkpoint.error) AS "failing!",
-                  coalesce(max(head.position - coalesce(checkpoint.position, 0)), 0) AS "lag!"
-           FROM unnest($1::text[]) AS projection
-           CROSS JOIN journal_heads AS head
-           LEFT JOIN projection_positions AS checkpoint USING (tenant_id, projection)
-           GROUP BY projection"#,
-        &names()
-    )
-    .fetch_all(&mut *tx)
-    .await
-    .map_err(database_error)?;
-    let mut lags = Vec::with_capacity(rows.len());
-    for row in rows {
-        let since = match row.lag {
-            1.. => furthest_behind(&mut tx, &row.projection).await?,
-            _ => None,
-        };
-        lags.push((row, since));
-    }
-    drop(tx);
-    let mut dated = Vec::with_capacity(lags.len());
-    for (row, furthest) in lags {
-        let since = match furthest {
-            Some((tenant, position)) => recorded_at(database, tenant, &[position + 1]).await?,
-            None => HashMap::new(),
-        };
-        dated.push(ProjectionLag {
-            name: row.projection,
-            tenants_behind: row.behind as u64,
-            tenants_failing: row.failing as u64,
-            lag_events: row.lag.max(0) as u64,
-            lag_seconds: since.into_values().next().map_or(0.0, |since| seconds(now, since)),
-        });
-    }
-    Ok(dated)
-}
-
-/// The tenant that a projection lags most for, and where it stands there.
-async fn furthest_behind(tx: &mut TenantTx, projection: &str) -> Result<Option<(TenantId, i64)>, Error> {
-    let row = sqlx::query!(
-        r#"SELECT head.tenant_id, coalesce(checkpoint.position, 0) AS "position!"
-           FROM journal_heads AS head
-           LEFT JOIN projection_positions AS checkpoint
-               ON checkpoint.tenant_id = head.tenant_id AND checkpoint.projection = $1
-           WHERE head.position > coalesce(checkpoint.position, 0)
-           ORDER BY head.position - coalesce(checkpoint.position, 0) DESC LIMIT 1"#,
-        projection
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(database_error)?;
-    Ok(row.map(|row| (row.tenant_id.into(), row.position)))
 }
 
 struct Head {
@@ -222,7 +147,7 @@ async fn date(now: DateTime<Utc>, database: &Database, tenant: &mut TenantStatus
 }
 
 /// When the events at `positions` were recorded.
-async fn recorded_at(
+pub(crate) async fn recorded_at(
     database: &Database,
     tenant: TenantId,
     positions: &[i64],
@@ -239,10 +164,10 @@ async fn recorded_at(
     Ok(rows.into_iter().map(|row| (row.position as u64, row.recorded_at)).collect())
 }
 
-fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     ALL.iter().map(|projection| projection.name().to_owned()).collect()
 }
 
-fn seconds(now: DateTime<Utc>, since: DateTime<Utc>) -> f64 {
+pub(crate) fn seconds(now: DateTime<Utc>, since: DateTime<Utc>) -> f64 {
     (now - since).num_milliseconds().max(0) as f64 / 1_000.0
 }
