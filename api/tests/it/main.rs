@@ -9,6 +9,7 @@ mod app;
 mod client;
 mod history;
 mod mails;
+mod place;
 mod process;
 mod tables;
 
