@@ -13,18 +13,20 @@ BEGIN
     EXECUTE format('CREATE POLICY loading ON events FOR SELECT USING (%s)', named);
 END $$;
 
-DROP FUNCTION journal_load(uuid, uuid[], smallint[], uuid[]);
-
--- Where the tenants' journals end, with the snapshots of `streams` that have the versions asked for and the events after
--- them, and those of `firsts` that have an event: all as of one moment. `places` and `first_places` say the place of each
--- one's tenant among `tenants`. Each tenant has one row at least, and without a journal its position is 0.
+-- Where the tenants' journals end (rows without a stream), the snapshots of `streams` that have the versions asked for, the
+-- events after them, and those of `firsts` that have an event: all as of one moment. `places` and `first_places` say the
+-- place of each one's tenant among `tenants`. Without a journal there is no `head_at`. (The function of the same name that
+-- takes one tenant is what servers call that run an earlier build.)
+--
+-- OFFSET 0 is a fence: without it the planner may read the whole journal of a tenant, or all snapshots. And under a policy an
+-- index is entered with columns, not with expressions like coalesce: all of a stream would be read.
 CREATE FUNCTION journal_load(
     tenants uuid[],
     places integer[], streams uuid[], snapshot_versions smallint[],
     first_places integer[], firsts uuid[]
 )
 RETURNS TABLE (
-    place bigint, head bigint, head_at timestamptz,
+    place integer, head bigint, head_at timestamptz,
     stream_id uuid, sequence bigint, event_type text, version smallint, payload json
 )
 LANGUAGE plpgsql ROWS 50
@@ -35,44 +37,37 @@ AS $$
 BEGIN
     PERFORM set_config('app.loading', tenants::text, true);
     RETURN QUERY
-    SELECT asked.place, coalesce(journal.position, 0), journal.recorded_at,
-           past.stream_id, past.sequence, past.event_type, past.version, past.payload
-    FROM unnest(tenants) WITH ORDINALITY AS asked (tenant, place)
-    LEFT JOIN journal_heads AS journal ON journal.tenant_id = asked.tenant
-    LEFT JOIN (
-        SELECT wanted.place,
-               snapshot.stream_id, snapshot.sequence, NULL AS event_type, snapshot.version, snapshot.state AS payload
+    WITH wanted AS MATERIALIZED (
+        SELECT wanted.place, wanted.stream_id, snapshot.sequence, snapshot.version, snapshot.state
         FROM unnest(places, streams, snapshot_versions) AS wanted (place, stream_id, version)
-        JOIN snapshots AS snapshot
-            ON snapshot.tenant_id = tenants[wanted.place] AND snapshot.stream_id = wanted.stream_id
-           AND snapshot.version = wanted.version
-        UNION ALL
-        SELECT wanted.place, event.stream_id, event.sequence, event.event_type, event.event_version, event.payload
-        FROM (
-            SELECT wanted.place, wanted.stream_id, coalesce(snapshot.sequence, 0) AS known
-            FROM unnest(places, streams, snapshot_versions) AS wanted (place, stream_id, version)
-            LEFT JOIN snapshots AS snapshot
-                ON snapshot.tenant_id = tenants[wanted.place] AND snapshot.stream_id = wanted.stream_id
-               AND snapshot.version = wanted.version
-            -- A fence: under a policy the index is entered with columns, not with coalesce; without it all of a
-            -- stream would be read.
+        LEFT JOIN LATERAL (
+            SELECT sequence, version, state FROM snapshots
+            WHERE tenant_id = tenants[wanted.place] AND stream_id = wanted.stream_id AND version = wanted.version
             OFFSET 0
-        ) AS wanted
-        CROSS JOIN LATERAL (
-            SELECT stream_id, sequence, event_type, event_version, payload
-            FROM events
-            WHERE tenant_id = tenants[wanted.place] AND stream_id = wanted.stream_id AND sequence > wanted.known
-            -- Another one: without it the planner may join by reading the tenant's whole journal.
-            OFFSET 0
-        ) AS event
-        UNION ALL
-        SELECT first.place, first.stream_id, 1, NULL, NULL, NULL
-        FROM unnest(first_places, firsts) AS first (place, stream_id)
-        WHERE EXISTS (
-            SELECT FROM events AS event
-            WHERE event.tenant_id = tenants[first.place] AND event.stream_id = first.stream_id AND event.sequence = 1
-        )
-    ) AS past ON past.place = asked.place
-    ORDER BY asked.place, past.stream_id, past.event_type IS NOT NULL, past.sequence;
+        ) AS snapshot ON true
+    )
+    SELECT asked.place::integer, journal.position, journal.recorded_at,
+           NULL::uuid, NULL::bigint, NULL, NULL::smallint, NULL::json
+    FROM unnest(tenants) WITH ORDINALITY AS asked (tenant, place)
+    JOIN journal_heads AS journal ON journal.tenant_id = asked.tenant
+    UNION ALL
+    SELECT place, NULL, NULL, stream_id, sequence, NULL, version, state FROM wanted WHERE sequence IS NOT NULL
+    UNION ALL
+    SELECT wanted.place, NULL, NULL, wanted.stream_id, event.sequence, event.event_type, event.event_version, event.payload
+    FROM (SELECT place, stream_id, coalesce(sequence, 0) AS known FROM wanted OFFSET 0) AS wanted
+    CROSS JOIN LATERAL (
+        SELECT sequence, event_type, event_version, payload FROM events
+        WHERE tenant_id = tenants[wanted.place] AND stream_id = wanted.stream_id AND sequence > wanted.known
+        OFFSET 0
+    ) AS event
+    UNION ALL
+    SELECT first.place, NULL, NULL, first.stream_id, 1, NULL, NULL, NULL
+    FROM unnest(first_places, firsts) AS first (place, stream_id)
+    WHERE EXISTS (
+        SELECT FROM events AS event
+        WHERE event.tenant_id = tenants[first.place] AND event.stream_id = first.stream_id AND event.sequence = 1
+    )
+    -- A stream's snapshot, then its events in order.
+    ORDER BY 1, 4, 5;
     PERFORM set_config('app.loading', '', true);
 END $$;

@@ -30,8 +30,9 @@ const STATEMENTS: usize = 512;
 /// How long a connection that nobody uses is trusted to work.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// The database. Tenants' rows are reached through [`crate::tenant_tx::TenantTx`], or for projecting through
-/// [`crate::projecting_tx::ProjectingTx`], and not otherwise.
+/// The database. Tenants' rows are reached through [`crate::tenant_tx::TenantTx`], through
+/// [`crate::projecting_tx::ProjectingTx`] for what is computed from journals, through the journal's own functions, and not
+/// otherwise.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
@@ -169,6 +170,27 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), DatabaseError> {
 /// What a database error means for a use case: the server is away (worth a retry), or the fault is ours.
 pub fn database_error(error: sqlx::Error) -> Error {
     if is_away(&error) { Error::Unavailable(Box::new(error)) } else { Error::Internal(Box::new(error)) }
+}
+
+/// PostgreSQL's code for a statement that took too long.
+const QUERY_CANCELED: &str = "57014";
+/// Its code for a lock that was not had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Whether a statement was given up because it took too long. The server is well then, and others may fare better.
+pub fn took_too_long(error: &Error) -> bool {
+    code(error).is_some_and(|code| code == QUERY_CANCELED)
+}
+
+/// Whether a lock was not had in time.
+pub(crate) fn is_locked(error: &Error) -> bool {
+    code(error).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+}
+
+fn code(error: &Error) -> Option<String> {
+    let (Error::Unavailable(source) | Error::Internal(source)) = error else { return None };
+    let error = source.downcast_ref::<sqlx::Error>()?.as_database_error()?;
+    error.code().map(Into::into)
 }
 
 /// Whether the server can't be reached or can't answer, so that the same may go well later.

@@ -25,7 +25,7 @@ impl ProjectingTx {
         Ok(Self { transaction: Transaction::begin(database, begin(&tenants)).await?, tenants })
     }
 
-    /// Whose projections go on in it.
+    /// The tenants that it names.
     pub fn tenants(&self) -> &[TenantId] {
         &self.tenants
     }

@@ -7,7 +7,7 @@ use application::error::Error;
 use domain::{ids::TenantId, recorded_event::RecordedEvent};
 use futures_util::FutureExt;
 use infrastructure::{
-    database::Database,
+    database::{Database, took_too_long},
     journal::{self, Range},
     projecting_tx::ProjectingTx,
 };
@@ -28,8 +28,6 @@ const SHARED_BATCH: u32 = 8_000;
 const BACKOFF: Duration = Duration::from_secs(5);
 /// How long a projection that somebody else is at (a rebuild, another worker) is left alone.
 const ELSEWHERE: Duration = Duration::from_millis(200);
-/// PostgreSQL's code for a statement that took too long.
-const QUERY_CANCELED: &str = "57014";
 
 /// Who visits tenants.
 pub(crate) struct Visitor {
@@ -277,12 +275,6 @@ fn names(projections: &[&'static dyn Projection]) -> Vec<&'static str> {
 
 fn texts(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
-}
-
-fn took_too_long(error: &Error) -> bool {
-    let Error::Unavailable(source) = error else { return false };
-    let source = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
-    source.and_then(|error| error.code()).as_deref() == Some(QUERY_CANCELED)
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> ProjectError {

@@ -53,7 +53,7 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    /// The desk where appends are handed in.
+    /// What gathers appends for its calls.
     pub(super) fn new(connections: Arc<Connections>, runtime: Handle) -> Arc<Gathering<Self>> {
         Gathering::new(Self { connections }, PATIENCE, runtime)
     }
@@ -71,7 +71,7 @@ impl Call for Appender {
         append.events() > SMALL
     }
 
-    async fn carry_out(&self, appends: &[Append]) -> Vec<Appended> {
+    async fn answer(&self, appends: &[Append]) -> Vec<Appended> {
         match self.call(appends).await {
             Ok(outcomes) => outcomes,
             Err(Refused(outcome)) if appends.len() == 1 => vec![outcome],
@@ -152,6 +152,7 @@ pub(super) struct Called {
 /// Calls the database's `journal_append`: in the connection's transaction if it has one, or else in one of its own.
 pub(super) async fn append(connection: &mut PgConnection, appends: &[Append]) -> Result<Called, sqlx::Error> {
     let tenants: Vec<Uuid> = appends.iter().map(|append| append.tenant.uuid()).collect();
+    debug_assert!(tenants.is_sorted_by(|one, next| one < next), "a tenant has one append under way");
     let expected: Vec<i64> = appends.iter().map(|append| append.after.position as i64).collect();
     let heads: Vec<i64> = appends.iter().map(|append| append.head.position as i64).collect();
     let times: Vec<DateTime<Utc>> = appends.iter().map(|append| append.head.recorded_at).collect();

@@ -13,8 +13,8 @@ use crate::database::Database;
 
 /// How long a connection that nobody uses is kept from the pool for the next call.
 const KEPT: Duration = Duration::from_secs(1);
-/// The part of the pool's connections that is kept from it at most.
-const PART: u32 = 4;
+/// One of how many of the pool's connections is kept from it at most.
+const ONE_OF: u32 = 4;
 
 /// Connections that calls have used. The pool looks at each that it gets back, with a round trip that a call every
 /// millisecond can do without.
@@ -45,19 +45,21 @@ impl Connections {
     }
 
     pub(super) async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let kept = lock(&self.kept).connections.pop();
+        // The server of one that was kept for longer may have gone away meanwhile, which the pool finds out.
+        let kept = lock(&self.kept).connections.pop().filter(|(_, since)| since.elapsed() < KEPT);
         match kept {
-            Some((connection, since)) if since.elapsed() < KEPT => Ok(connection),
-            // Its server may have gone away meanwhile, which the pool finds out.
-            _ => self.database.pool().acquire().await,
+            Some((connection, _)) => Ok(connection),
+            None => self.database.pool().acquire().await,
         }
     }
 
     pub(super) fn keep(&self, connection: PoolConnection<Postgres>) {
         let pool = self.database.pool();
-        let most = (pool.options().get_max_connections() / PART).max(1);
+        let all = pool.options().get_max_connections();
+        // Somebody may be waiting for it.
+        let is_last = pool.size() >= all && pool.num_idle() == 0;
         let mut kept = lock(&self.kept);
-        if kept.connections.len() >= most as usize || pool.is_closed() {
+        if is_last || kept.connections.len() >= (all / ONE_OF).max(1) as usize || pool.is_closed() {
             return;
         }
         kept.connections.push((connection, Instant::now()));

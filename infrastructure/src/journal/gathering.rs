@@ -1,23 +1,25 @@
 //! Questions to the database that share calls: while a call is under way, the next ones gather. Nobody waits for what is
-//! slow: a large question has a call of its own, and if a call takes long, a second one is made beside it.
+//! slow: a large question has a call of its own, and whoever has waited for a while has the others called beside it.
 
 use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use domain::ids::TenantId;
 use futures_util::FutureExt;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 /// How many questions share a call.
 const TOGETHER: usize = 64;
-/// How long a call may take before those that wait get another one.
-pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 /// How many calls with small questions are under way at most.
 const CALLS: usize = 4;
+/// How long an answer may take before the questions that still wait get another call.
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a call may take. The server gives up statements earlier; this is for one that can't be reached any more.
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// What several can be asked in.
 pub(super) trait Call: Send + Sync + 'static {
@@ -30,12 +32,12 @@ pub(super) trait Call: Send + Sync + 'static {
     /// Whether it is too large to share a call.
     fn is_large(question: &Self::Question) -> bool;
 
-    /// Gives each question its answer. They come in the order of their tenants: two calls that lock something of the same
+    /// Answers each question, in their order, which is that of their tenants: two calls that lock something of the same
     /// tenants do so in the same order.
-    fn carry_out(&self, questions: &[Self::Question]) -> impl Future<Output = Vec<Self::Answer>> + Send;
+    fn answer(&self, questions: &[Self::Question]) -> impl Future<Output = Vec<Self::Answer>> + Send;
 }
 
-/// The desk where questions are handed in.
+/// Questions for such calls.
 pub(super) struct Gathering<C: Call> {
     call: C,
     patience: Duration,
@@ -47,67 +49,81 @@ struct Queue<C: Call> {
     waiting: VecDeque<Waiting<C>>,
     /// How many calls are under way.
     calls: usize,
-    /// When the latest of them began.
-    begun: Option<Instant>,
 }
 
 struct Waiting<C: Call> {
     question: C::Question,
-    answer: oneshot::Sender<C::Answer>,
+    asker: oneshot::Sender<C::Answer>,
 }
 
 impl<C: Call> Gathering<C> {
-    /// For such calls, which are made on `runtime`, a second one if the first takes longer than `patience`.
+    /// For such calls, which are made on `runtime`, and another one if the first takes longer than `patience`.
     pub(super) fn new(call: C, patience: Duration, runtime: Handle) -> Arc<Self> {
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), calls: 0, begun: None });
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), calls: 0 });
         Arc::new(Self { call, patience, runtime, queue })
     }
 
-    /// Asks. It happens also if nobody waits for the answer; there is none if the call has panicked.
+    /// Asks. It happens also if nobody waits for the answer. There is none if the call has panicked or did not end.
     pub(super) async fn ask(self: &Arc<Self>, question: C::Question) -> Option<C::Answer> {
-        let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { question, answer };
-        let gathering = Arc::clone(self);
+        let (asker, mut answer) = oneshot::channel();
+        let waiting = Waiting { question, asker };
         if C::is_large(&waiting.question) {
-            self.runtime.spawn(async move { gathering.carry_out(vec![waiting]).await });
-        } else {
+            let gathering = Arc::clone(self);
+            self.runtime.spawn(async move { gathering.make_call(vec![waiting]).await });
+            return answer.await.ok();
+        }
+        {
             let mut queue = self.queue();
             queue.waiting.push_back(waiting);
-            let is_slow = queue.begun.is_some_and(|begun| begun.elapsed() > self.patience);
-            if queue.calls == 0 || is_slow && queue.calls < CALLS {
-                queue.calls += 1;
-                queue.begun = Some(Instant::now());
-                self.runtime.spawn(async move { gathering.work_off().await });
+            if queue.calls == 0 {
+                self.begin(&mut queue);
             }
         }
-        answered.await.ok()
-    }
-
-    async fn work_off(self: Arc<Self>) {
         loop {
-            let waiting: Vec<Waiting<C>> = {
-                let mut queue = self.queue();
-                if queue.waiting.is_empty() {
-                    queue.calls -= 1;
-                    return;
+            match timeout(self.patience, &mut answer).await {
+                Ok(answer) => return answer.ok(),
+                Err(_) => {
+                    let mut queue = self.queue();
+                    if !queue.waiting.is_empty() && queue.calls < CALLS {
+                        self.begin(&mut queue);
+                    }
                 }
-                queue.begun = Some(Instant::now());
-                let count = queue.waiting.len().min(TOGETHER);
-                queue.waiting.drain(..count).collect()
-            };
-            self.carry_out(waiting).await;
+            }
         }
     }
 
-    async fn carry_out(&self, mut waiting: Vec<Waiting<C>>) {
+    /// Begins with calls, until nobody waits any more.
+    fn begin(self: &Arc<Self>, queue: &mut Queue<C>) {
+        queue.calls += 1;
+        let gathering = Arc::clone(self);
+        self.runtime.spawn(async move {
+            while let Some(waiting) = gathering.next() {
+                gathering.make_call(waiting).await;
+            }
+        });
+    }
+
+    /// Who goes together in the next call; nobody if that was the last.
+    fn next(&self) -> Option<Vec<Waiting<C>>> {
+        let mut queue = self.queue();
+        if queue.waiting.is_empty() {
+            queue.calls -= 1;
+            return None;
+        }
+        let count = queue.waiting.len().min(TOGETHER);
+        Some(queue.waiting.drain(..count).collect())
+    }
+
+    async fn make_call(&self, mut waiting: Vec<Waiting<C>>) {
         waiting.sort_unstable_by_key(|waiting| C::tenant(&waiting.question));
-        let asked = waiting.into_iter().map(|Waiting { question, answer }| (question, answer));
-        let (questions, tell): (Vec<_>, Vec<_>) = asked.unzip();
-        // One that panics does not take those with it that wait for the next.
-        let answers = AssertUnwindSafe(self.call.carry_out(&questions)).catch_unwind().await;
-        for (tell, answer) in tell.into_iter().zip(answers.into_iter().flatten()) {
+        let (questions, askers): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|Waiting { question, asker }| (question, asker)).unzip();
+        // One that panics or hangs does not take those with it that wait for the next.
+        let answers = AssertUnwindSafe(timeout(LIMIT, self.call.answer(&questions))).catch_unwind().await;
+        let answers = answers.into_iter().flatten().flatten();
+        for (asker, answer) in askers.into_iter().zip(answers) {
             // Nobody waits any more: then nobody needs to know.
-            let _ = tell.send(answer);
+            let _ = asker.send(answer);
         }
     }
 
@@ -137,7 +153,7 @@ mod tests {
             question.1 == 100
         }
 
-        async fn carry_out(&self, questions: &[Self::Question]) -> Vec<usize> {
+        async fn answer(&self, questions: &[Self::Question]) -> Vec<usize> {
             assert!(questions.is_sorted_by_key(|question| question.0));
             if !questions.iter().any(Self::is_large) {
                 self.0.acquire().await.unwrap().forget();
@@ -176,23 +192,27 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_slow_call_gets_another_one_but_not_without_end() {
-        let gathering = Gathering::new(Counting(Semaphore::new(0)), Duration::ZERO, Handle::current());
-        let asked: Vec<_> = (0..TOGETHER)
-            .map(|_| {
+        let gathering =
+            Gathering::new(Counting(Semaphore::new(0)), Duration::from_millis(1), Handle::current());
+        let mut asked = Vec::new();
+        // Each comes when the one before is in its call, and nobody comes after the last.
+        for calls in [1, 2, 3, CALLS, CALLS] {
+            let gathering = Arc::clone(&gathering);
+            asked.push(tokio::spawn({
                 let gathering = Arc::clone(&gathering);
-                tokio::spawn(async move { gathering.ask((TenantId::random(), 1)).await })
-            })
-            .collect();
-        while gathering.queue().waiting.len() + CALLS < asked.len() {
-            tokio::task::yield_now().await;
+                async move { gathering.ask((TenantId::random(), 1)).await }
+            }));
+            let is_in_its_call = || {
+                let queue = gathering.queue();
+                queue.calls == calls && queue.waiting.len() == asked.len() - calls
+            };
+            while !is_in_its_call() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
-        assert_eq!(gathering.queue().calls, CALLS);
         gathering.call.0.add_permits(asked.len());
         for answer in asked {
             assert!(answer.await.unwrap().is_some());
-        }
-        while gathering.queue().calls > 0 {
-            tokio::task::yield_now().await;
         }
     }
 

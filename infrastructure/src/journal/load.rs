@@ -1,6 +1,10 @@
 //! Reading streams for a decision.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use application::{
     error::Error,
@@ -12,9 +16,9 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{Head, opening::open};
+use super::{Head, gathering::Gathering, loader::Loader, opening::open};
 use crate::{
-    database::database_error,
+    database::{Database, database_error},
     vault::{Source, Vault},
 };
 
@@ -36,70 +40,89 @@ pub(super) struct Loading {
     pub(super) histories: Vec<History>,
     /// Of the streams that may be begun, those that exist.
     pub(super) existing: HashSet<Uuid>,
+    /// Just before it was read.
+    pub(super) read_at: Instant,
 }
 
-/// Which version of a stream's snapshots is of use.
-type Versions = BTreeMap<Uuid, i16>;
+/// What is fetched for a load.
+#[derive(Clone)]
+pub(super) struct Fetch {
+    pub(super) tenant: TenantId,
+    /// The streams, with the version of their snapshots that is of use.
+    pub(super) streams: BTreeMap<Uuid, i16>,
+    pub(super) firsts: Vec<Uuid>,
+}
 
 /// A version that no snapshot has: asking for it is asking for the whole stream.
 const NO_SNAPSHOT: i16 = -1;
 
-/// Reads the streams' snapshots and the events after them, and which of `firsts` exist, in one round trip. Only if there
-/// are snapshots that can't be read, a second one reads everything again, and those streams whole.
-pub(super) async fn load(connection: &mut PgConnection, vault: &Vault, load: Load) -> Result<Loading, Error> {
-    let loading = load_each(connection, vault, &[load]).await?.pop();
-    loading.ok_or_else(|| Error::internal("every load has its answer"))
+/// How a load gets at the database.
+pub(super) enum Way<'w> {
+    /// With what is fetched for others at the same time.
+    Shared(&'w Arc<Gathering<Loader>>, &'w Database),
+    /// In the transaction that is under way.
+    Connection(&'w mut PgConnection),
 }
 
-/// The same for several tenants in one round trip, in their order.
-pub(super) async fn load_each(
-    connection: &mut PgConnection,
-    vault: &Vault,
-    loads: &[Load],
-) -> Result<Vec<Loading>, Error> {
-    let asked: Vec<(&Load, Versions)> = loads.iter().map(|load| (load, load.versions())).collect();
-    let all = fetch(connection, &asked).await?;
-    let mut loadings = Vec::with_capacity(loads.len());
-    for ((load, mut versions), mut found) in asked.into_iter().zip(all) {
-        found.open(connection, vault, load).await?;
-        let unreadable = found.unreadable(load);
-        if !unreadable.is_empty() {
-            tracing::warn!(streams = ?unreadable, "snapshots can't be read; reading the streams from their beginning");
-            versions.extend(unreadable.into_iter().map(|id| (id, NO_SNAPSHOT)));
-            found = fetch(connection, &[(load, versions)]).await?.pop().unwrap_or_default();
-            found.open(connection, vault, load).await?;
-        }
-        loadings.push(found.in_order(load));
+/// Reads the streams' snapshots and the events after them, and which of `firsts` exist, in one round trip, and opens what
+/// they say about people, if an aggregate reads it. Only if there are snapshots that can't be read, everything is read
+/// again, and those streams whole.
+pub(super) async fn load(mut way: Way<'_>, vault: &Vault, load: Load) -> Result<Loading, Error> {
+    let mut fetch = load.fetch();
+    let mut found = way.fetch(fetch.clone()).await?;
+    found.open(way.source(), vault, &load).await?;
+    let unreadable = found.unreadable(&load);
+    if !unreadable.is_empty() {
+        tracing::warn!(streams = ?unreadable, "snapshots can't be read; reading the streams from their beginning");
+        fetch.streams.extend(unreadable.into_iter().map(|id| (id, NO_SNAPSHOT)));
+        found = way.fetch(fetch).await?;
+        found.open(way.source(), vault, &load).await?;
     }
-    Ok(loadings)
+    Ok(found.in_order(&load))
+}
+
+impl Way<'_> {
+    async fn fetch(&mut self, fetch: Fetch) -> Result<Found, Error> {
+        match self {
+            Self::Shared(loader, _) => loader.fetch(fetch).await,
+            Self::Connection(connection) => {
+                let found = fetch_each(connection, &[fetch]).await?.pop();
+                found.ok_or_else(|| Error::internal("who asks is answered"))
+            }
+        }
+    }
+
+    fn source(&mut self) -> Source<'_> {
+        match self {
+            Self::Shared(_, database) => Source::Pool(database),
+            Self::Connection(connection) => Source::Connection(connection),
+        }
+    }
 }
 
 impl Load {
-    fn versions(&self) -> Versions {
-        self.streams.iter().map(|request| (request.stream.id, request.snapshot_version as i16)).collect()
+    fn fetch(&self) -> Fetch {
+        let streams = self.streams.iter();
+        let streams = streams.map(|request| (request.stream.id, request.snapshot_version as i16)).collect();
+        Fetch { tenant: self.tenant, streams, firsts: self.firsts.clone() }
     }
 }
 
 /// What there is of a tenant's journal.
-struct Found {
+pub(super) struct Found {
     head: Head,
     histories: HashMap<Uuid, History>,
     existing: HashSet<Uuid>,
-}
-
-impl Default for Found {
-    fn default() -> Self {
-        Self { head: Head::BEGINNING, histories: HashMap::new(), existing: HashSet::new() }
-    }
+    read_at: Instant,
 }
 
 impl Found {
     /// Opens what is said about people in those streams of which that is read.
-    async fn open(&mut self, connection: &mut PgConnection, vault: &Vault, load: &Load) -> Result<(), Error> {
+    async fn open(&mut self, source: Source<'_>, vault: &Vault, load: &Load) -> Result<(), Error> {
         let personal = load.streams.iter().filter(|request| request.reads_personal);
         let personal: HashSet<Uuid> = personal.map(|request| request.stream.id).collect();
         let histories = self.histories.iter_mut().filter(|(id, _)| personal.contains(id));
-        open(vault, Source::Connection(connection), load.tenant, histories.map(|(_, history)| history)).await
+        open(vault, source, load.tenant, histories.map(|(_, history)| history)).await
     }
 
     /// The streams whose snapshots their aggregates can't read.
@@ -113,34 +136,37 @@ impl Found {
     }
 
     fn in_order(self, load: &Load) -> Loading {
-        let Self { head, mut histories, existing } = self;
+        let Self { head, mut histories, existing, read_at } = self;
         let mut told = HashSet::new();
         let mut history = |StreamRequest { stream, .. }: &StreamRequest| {
             let history = histories.remove(&stream.id).unwrap_or_else(|| empty(stream.id));
             told.insert(stream.id).then(|| History { stream: stream.clone(), ..history })
         };
-        Loading { head, histories: load.streams.iter().filter_map(&mut history).collect(), existing }
+        Loading { head, histories: load.streams.iter().filter_map(&mut history).collect(), existing, read_at }
     }
 }
 
-/// What there is of each stream: its snapshot, if that has the version asked for, and the events after it.
-async fn fetch(connection: &mut PgConnection, asked: &[(&Load, Versions)]) -> Result<Vec<Found>, Error> {
-    let tenants: Vec<Uuid> = asked.iter().map(|(load, _)| load.tenant.uuid()).collect();
+/// What there is for each: of each stream its snapshot, if that has the version asked for, and the events after it.
+pub(super) async fn fetch_each(
+    connection: &mut PgConnection,
+    fetches: &[Fetch],
+) -> Result<Vec<Found>, Error> {
+    let tenants: Vec<Uuid> = fetches.iter().map(|fetch| fetch.tenant.uuid()).collect();
     let (mut places, mut streams, mut snapshot_versions) = (Vec::new(), Vec::new(), Vec::new());
     let (mut first_places, mut firsts) = (Vec::new(), Vec::new());
-    for (place, (load, versions)) in (1_i32..).zip(asked) {
-        for (stream, version) in versions {
+    for (place, fetch) in (1_i32..).zip(fetches) {
+        for (stream, version) in &fetch.streams {
             places.push(place);
             streams.push(*stream);
             snapshot_versions.push(*version);
         }
-        first_places.extend(load.firsts.iter().map(|_| place));
-        firsts.extend_from_slice(&load.firsts);
+        first_places.extend(fetch.firsts.iter().map(|_| place));
+        firsts.extend_from_slice(&fetch.firsts);
     }
+    let read_at = Instant::now();
     let rows = sqlx::query!(
-        r#"SELECT place AS "place!", head AS "head!", head_at AS "head_at?: DateTime<Utc>", stream_id AS "stream_id?",
-                  sequence AS "sequence?", event_type AS "event_type?", version AS "version?",
-                  payload AS "payload?: Json<Box<RawValue>>"
+        r#"SELECT place AS "place!", head, head_at AS "head_at: DateTime<Utc>", stream_id, sequence, event_type,
+                  version, payload AS "payload: Json<Box<RawValue>>"
            FROM journal_load($1, $2, $3, $4, $5, $6)"#,
         &tenants,
         &places,
@@ -153,12 +179,18 @@ async fn fetch(connection: &mut PgConnection, asked: &[(&Load, Versions)]) -> Re
     .await
     .map_err(database_error)?;
 
-    let mut all: Vec<Found> = asked.iter().map(|_| Found::default()).collect();
+    let nothing = |_: &Fetch| Found {
+        head: Head::BEGINNING,
+        histories: HashMap::new(),
+        existing: HashSet::new(),
+        read_at,
+    };
+    let mut all: Vec<Found> = fetches.iter().map(nothing).collect();
     for row in rows {
         let found = all.get_mut(row.place as usize - 1);
         let found = found.ok_or_else(|| Error::internal("nobody has asked for this"))?;
-        if let Some(recorded_at) = row.head_at {
-            found.head = Head { position: row.head as u64, recorded_at };
+        if let Some((position, recorded_at)) = row.head.zip(row.head_at) {
+            found.head = Head { position: position as u64, recorded_at };
         }
         let (Some(id), Some(sequence)) = (row.stream_id, row.sequence) else { continue };
         let (Some(version), Some(Json(payload))) = (row.version, row.payload) else {
@@ -189,7 +221,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        database::{self, Database},
+        database,
         tenant_tx::TenantTx,
         test_postgres::{TestDatabase, events_read},
     };
@@ -223,7 +255,7 @@ mod tests {
             reads: |_| true,
         };
         let asked = Load { tenant, streams: vec![request], firsts: vec![] };
-        let loading = load(&mut tx, &vault, asked).await.unwrap();
+        let loading = load(Way::Connection(&mut tx), &vault, asked).await.unwrap();
         assert_eq!((loading.histories[0].events.len(), loading.histories[0].sequence), (10, 5_000));
         let read = events_read(&mut tx).await - before;
         assert!((10..1_000).contains(&read), "{read} rows and index entries were read");

@@ -9,63 +9,59 @@ use tokio::runtime::Handle;
 use super::{
     connections::Connections,
     gathering::{Call, Gathering, PATIENCE},
-    load::{Load, Loading, load_each},
+    load::{Fetch, Found, fetch_each},
     setback::Failure,
 };
-use crate::database::{Database, database_error};
+use crate::database::{database_error, took_too_long};
 
-/// How many streams a load may have to share a call.
+/// How many streams may be fetched for one who shares a call.
 const SMALL: usize = 64;
 
-/// Makes the calls that load.
+/// Makes the calls that fetch streams.
 pub(super) struct Loader {
-    database: Database,
     connections: Arc<Connections>,
 }
 
 impl Loader {
-    /// The desk where loads are handed in.
-    pub(super) fn new(
-        database: Database,
-        connections: Arc<Connections>,
-        runtime: Handle,
-    ) -> Arc<Gathering<Self>> {
-        Gathering::new(Self { database, connections }, PATIENCE, runtime)
+    /// What gathers fetches for its calls.
+    pub(super) fn new(connections: Arc<Connections>, runtime: Handle) -> Arc<Gathering<Self>> {
+        Gathering::new(Self { connections }, PATIENCE, runtime)
     }
 
-    async fn call(&self, loads: &[Load]) -> Result<Vec<Loading>, Error> {
+    async fn call(&self, fetches: &[Fetch]) -> Result<Vec<Found>, Error> {
         let mut connection = self.connections.take().await.map_err(database_error)?;
-        let loadings = load_each(&mut connection, self.database.vault(), loads).await?;
+        let found = fetch_each(&mut connection, fetches).await?;
         self.connections.keep(connection);
-        Ok(loadings)
+        Ok(found)
     }
 }
 
 impl Call for Loader {
-    type Question = Load;
-    type Answer = Result<Loading, Failure>;
+    type Question = Fetch;
+    type Answer = Result<Found, Failure>;
 
-    fn tenant(load: &Load) -> TenantId {
-        load.tenant
+    fn tenant(fetch: &Fetch) -> TenantId {
+        fetch.tenant
     }
 
-    fn is_large(load: &Load) -> bool {
-        load.streams.len() + load.firsts.len() > SMALL
+    fn is_large(fetch: &Fetch) -> bool {
+        fetch.streams.len() + fetch.firsts.len() > SMALL
     }
 
-    async fn carry_out(&self, loads: &[Load]) -> Vec<Result<Loading, Failure>> {
-        let failure = match self.call(loads).await {
-            Ok(loadings) => return loadings.into_iter().map(Ok).collect(),
-            Err(error) => Failure::from(error),
+    async fn answer(&self, fetches: &[Fetch]) -> Vec<Result<Found, Failure>> {
+        let error = match self.call(fetches).await {
+            Ok(found) => return found.into_iter().map(Ok).collect(),
+            Err(error) => error,
         };
-        if failure.is_away() || loads.len() == 1 {
-            return loads.iter().map(|_| Err(failure.clone())).collect();
+        if fetches.len() == 1 || matches!(error, Error::Unavailable(_)) && !took_too_long(&error) {
+            let failure = Failure::from(error);
+            return fetches.iter().map(|_| Err(failure.clone())).collect();
         }
         // One of them is at fault.
-        let mut answers = Vec::with_capacity(loads.len());
-        for load in loads.chunks(1) {
-            match self.call(load).await {
-                Ok(loadings) => answers.extend(loadings.into_iter().map(Ok)),
+        let mut answers = Vec::with_capacity(fetches.len());
+        for fetch in fetches.chunks(1) {
+            match self.call(fetch).await {
+                Ok(found) => answers.extend(found.into_iter().map(Ok)),
                 Err(error) => answers.push(Err(error.into())),
             }
         }
@@ -74,11 +70,11 @@ impl Call for Loader {
 }
 
 impl Gathering<Loader> {
-    /// Reads streams.
-    pub(super) async fn load(self: &Arc<Self>, load: Load) -> Result<Loading, Error> {
-        match self.ask(load).await {
-            Some(loading) => loading.map_err(|failure| failure.error()),
-            None => Err(Error::internal("loading has failed")),
+    /// What there is of streams.
+    pub(super) async fn fetch(self: &Arc<Self>, fetch: Fetch) -> Result<Found, Error> {
+        match self.ask(fetch).await {
+            Some(found) => found.map_err(|failure| failure.error()),
+            None => Err(database_error(sqlx::Error::WorkerCrashed)),
         }
     }
 }

@@ -79,8 +79,8 @@ impl Memory {
         streams.iter().map(|request| self.get(&request.stream)).collect()
     }
 
-    /// Takes in what was read when the journal ended at `head`.
-    pub(super) fn learn(&mut self, head: Head, loaded: impl IntoIterator<Item = Loaded>) {
+    /// Takes in what was read when the journal ended at `head`, not before `read_at`.
+    pub(super) fn learn(&mut self, head: Head, read_at: Instant, loaded: impl IntoIterator<Item = Loaded>) {
         if head.position < self.head.position {
             return;
         }
@@ -89,7 +89,7 @@ impl Memory {
             self.clear();
             self.head = head;
         }
-        self.confirmed = Some(Instant::now());
+        self.confirmed = self.confirmed.max(Some(read_at));
         loaded.into_iter().for_each(|loaded| self.insert(loaded));
     }
 
@@ -201,9 +201,9 @@ mod tests {
     #[test]
     fn what_was_known_before_a_foreign_write_is_forgotten() {
         let (mut memory, one, other) = (memory(), stream(), stream());
-        memory.learn(head(5), [loaded(&one, 1)]);
+        memory.learn(head(5), Instant::now(), [loaded(&one, 1)]);
         assert_eq!(memory.recall(&request(&one)).unwrap()[0].sequence(), 1);
-        memory.learn(head(6), [loaded(&other, 1)]);
+        memory.learn(head(6), Instant::now(), [loaded(&other, 1)]);
         assert!(memory.get(&one).is_none());
         assert!(memory.get(&other).is_some());
     }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn of_a_foreign_write_whose_streams_are_known_only_those_are_forgotten() {
         let (mut memory, one, other) = (memory(), stream(), stream());
-        memory.learn(head(5), [loaded(&one, 1), loaded(&other, 1)]);
+        memory.learn(head(5), Instant::now(), [loaded(&one, 1), loaded(&other, 1)]);
         memory.follow(head(7), Some(&[other.id]));
         assert!(memory.recall(&request(&one)).is_some());
         assert!(memory.get(&other).is_none());
@@ -223,21 +223,32 @@ mod tests {
     #[test]
     fn an_old_reading_does_not_turn_it_back() {
         let (mut memory, stream) = (memory(), stream());
-        memory.learn(head(5), [loaded(&stream, 1)]);
+        memory.learn(head(5), Instant::now(), [loaded(&stream, 1)]);
         memory.advance(head(5), head(6), [loaded(&stream, 2)]);
-        memory.learn(head(5), [loaded(&stream, 1)]);
+        memory.learn(head(5), Instant::now(), [loaded(&stream, 1)]);
         assert_eq!(memory.get(&stream).unwrap().sequence(), 2);
         // A commit that others have followed meanwhile tells nothing of now.
-        memory.learn(head(9), []);
+        memory.learn(head(9), Instant::now(), []);
         memory.advance(head(6), head(7), [loaded(&stream, 3)]);
         assert!(memory.get(&stream).is_none());
         assert_eq!(memory.head(), head(9));
     }
 
     #[test]
+    fn what_took_long_to_be_read_is_believed_for_as_much_less() {
+        let (mut memory, stream) = (memory(), stream());
+        let Some(long_ago) = Instant::now().checked_sub(2 * BELIEVED) else { return };
+        memory.learn(head(5), long_ago, [loaded(&stream, 1)]);
+        assert!(memory.recall(&request(&stream)).is_none());
+        memory.learn(head(5), Instant::now(), []);
+        memory.learn(head(5), long_ago, []);
+        assert!(memory.recall(&request(&stream)).is_some());
+    }
+
+    #[test]
     fn nothing_is_recalled_after_a_failure() {
         let (mut memory, stream) = (memory(), stream());
-        memory.learn(head(5), [loaded(&stream, 1)]);
+        memory.learn(head(5), Instant::now(), [loaded(&stream, 1)]);
         memory.forget();
         assert!(memory.recall(&request(&stream)).is_none());
         assert!(memory.is_blank());
@@ -249,7 +260,7 @@ mod tests {
         let mut memory = Memory::new(Arc::clone(&budget));
         let streams: Vec<_> = (0..STREAMS * 3).map(|_| stream()).collect();
         for stream in &streams {
-            memory.learn(head(1), [loaded(stream, 1)]);
+            memory.learn(head(1), Instant::now(), [loaded(stream, 1)]);
             assert!(memory.streams.len() <= STREAMS);
         }
         assert!(memory.get(streams.last().unwrap()).is_some());

@@ -101,7 +101,7 @@ impl PgJournal {
     fn by_clock(database: Database, growth: Growth, clock: fn() -> DateTime<Utc>) -> Self {
         let runtime = Handle::current();
         let connections = Connections::new(database.clone(), runtime.clone());
-        let loader = Loader::new(database.clone(), Arc::clone(&connections), runtime.clone());
+        let loader = Loader::new(Arc::clone(&connections), runtime.clone());
         let appender = Appender::new(connections, runtime.clone());
         let desk = Desk { database: database.clone(), loader, appender, growth, clock, runtime };
         Self { database, writers: Writers::new(desk) }
@@ -109,7 +109,7 @@ impl PgJournal {
 
     async fn loading(&self, tenant: TenantId, streams: &[StreamRequest]) -> Result<Loading, Error> {
         let load = Load { tenant, streams: streams.to_vec(), firsts: Vec::new() };
-        self.writers.desk().loader.load(load).await
+        self.writers.desk().load(load).await
     }
 }
 
@@ -128,9 +128,9 @@ impl Journal for PgJournal {
         if let Some(loaded) = lock(&memory).recall(streams) {
             return Ok(loaded);
         }
-        let Loading { head, histories, .. } = self.loading(tenant, streams).await?;
+        let Loading { head, histories, read_at, .. } = self.loading(tenant, streams).await?;
         let loaded: Vec<Loaded> = histories.into_iter().map(Loaded::from).collect();
-        lock(&memory).learn(head, loaded.iter().cloned());
+        lock(&memory).learn(head, read_at, loaded.iter().cloned());
         Ok(loaded)
     }
 

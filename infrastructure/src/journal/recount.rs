@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     claims::stored,
-    load::{Load, load},
+    load::{Load, Way, load},
 };
 use crate::{
     database::{Database, database_error},
@@ -68,7 +68,7 @@ async fn held(tx: &mut TenantTx, vault: &Vault, kind: ClaimKind, streams: &[Uuid
     for streams in streams.chunks(STREAMS) {
         let requests: Vec<_> = streams.iter().map(|id| rule.stream(*id)).collect();
         let asked = Load { tenant, streams: requests, firsts: Vec::new() };
-        for history in load(tx, vault, asked).await?.histories {
+        for history in load(Way::Connection(tx), vault, asked).await?.histories {
             let Some(value) = rule.held(&history)? else { continue };
             if kind.is_address() && value == ERASED {
                 held.unreadable.insert(history.stream.id);

@@ -31,11 +31,6 @@ impl Failure {
         Self { away: is_away(&error), error }
     }
 
-    /// Whether the same may go well later.
-    pub(super) fn is_away(&self) -> bool {
-        self.away
-    }
-
     /// What each of them is told.
     pub(super) fn error(&self) -> Error {
         let error = Box::new(Arc::clone(&self.error));

@@ -20,7 +20,7 @@ use super::{
     commit::{self, Committing, Locked},
     firsts::Firsts,
     gathering::Gathering,
-    load::{Load, Loading, load},
+    load::{Load, Loading, Way, load},
     loader::Loader,
     memory::Memory,
     queued::{Queued, firsts, send_back, streams},
@@ -51,6 +51,13 @@ pub(super) struct Desk {
     pub(super) growth: Growth,
     pub(super) clock: fn() -> DateTime<Utc>,
     pub(super) runtime: Handle,
+}
+
+impl Desk {
+    /// Reads streams, with what others read at the same time.
+    pub(super) async fn load(&self, asked: Load) -> Result<Loading, Error> {
+        load(Way::Shared(&self.loader, &self.database), self.database.vault(), asked).await
+    }
 }
 
 /// The writer of one tenant.
@@ -154,7 +161,7 @@ impl Writer {
             is_fresh = start.streams.is_empty();
             let remembered_at = start.head;
             let load = Load { tenant: self.tenant, streams: missing, firsts };
-            let loading = self.desk.loader.load(load).await?;
+            let loading = self.desk.load(load).await?;
             let outdated = !is_fresh && loading.head != remembered_at;
             self.take_in(&mut start, loading);
             if unsure {
@@ -245,7 +252,7 @@ impl Writer {
         let firsts = if self.is_suspicious() { firsts(waiting) } else { Vec::new() };
         if !missing.is_empty() || !firsts.is_empty() {
             let asked = Load { tenant: self.tenant, streams: missing, firsts };
-            let loading = load(&mut tx, self.desk.database.vault(), asked).await?;
+            let loading = load(Way::Connection(&mut tx), self.desk.database.vault(), asked).await?;
             self.take_in(&mut start, loading);
         }
         if self.is_suspicious() {
@@ -314,11 +321,11 @@ impl Writer {
 
     /// Takes in what was read, for now and for later.
     fn take_in(&self, start: &mut Start, loading: Loading) {
-        let Loading { head, histories, existing } = loading;
+        let Loading { head, histories, existing, read_at } = loading;
         start.head = head;
         start.existing.extend(existing);
         let loaded: Vec<Loaded> = histories.into_iter().map(Loaded::from).collect();
-        self.memory().learn(head, loaded.iter().cloned());
+        self.memory().learn(head, read_at, loaded.iter().cloned());
         start.streams.extend(loaded.into_iter().map(|loaded| (loaded.stream().clone(), loaded)));
     }
 

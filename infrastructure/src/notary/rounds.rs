@@ -1,10 +1,10 @@
 //! When the notary visits whom.
 //!
 //! Tenants are visited in rounds: who has grown meanwhile is signed together, and a tenant that grows all the time once a
-//! second.
+//! second. Who has more to be signed than a round takes has visits alone, between the rounds.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{Notary, Visit};
 use crate::{
-    database::{Database, database_error},
+    database::{Database, database_error, is_locked},
     growth::Growth,
     tenant_tx::TenantTx,
 };
@@ -38,6 +38,8 @@ struct Calendar {
     due: HashMap<TenantId, Instant>,
     /// Not to be visited earlier than this.
     rest: HashMap<TenantId, Instant>,
+    /// Who has more to be signed.
+    backlogged: VecDeque<TenantId>,
 }
 
 impl Notary {
@@ -49,7 +51,7 @@ impl Notary {
         let mut calendar = Calendar::default();
         loop {
             let next = calendar.next();
-            if next.is_none_or(|due| due > Instant::now()) {
+            if next.is_none_or(|due| due > Instant::now()) && calendar.backlogged.is_empty() {
                 beat.tick().await;
             }
             tokio::select! {
@@ -59,31 +61,31 @@ impl Notary {
                     Err(error) => tracing::warn!(%error, "can't look for journals that are to be signed"),
                 },
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+                () = std::future::ready(()), if !calendar.backlogged.is_empty() => {}
             }
             let tenants = calendar.take_due(Instant::now());
             if !tenants.is_empty() {
                 self.call_on(&tenants, &mut calendar).await;
+            }
+            if let Some(tenant) = calendar.backlogged.pop_front() {
+                self.call_on(&[tenant], &mut calendar).await;
             }
         }
     }
 
     async fn call_on(&self, tenants: &[TenantId], calendar: &mut Calendar) {
         let begun = Instant::now();
-        let outcomes = match self.visit_each(tenants).await {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
-                tracing::warn!(%error, "can't sign; trying again at the next poll");
-                calendar.rest.extend(tenants.iter().map(|tenant| (*tenant, begun + BETWEEN)));
-                return;
-            }
-        };
-        for (tenant, outcome) in outcomes {
+        for (tenant, outcome) in self.visit_each(tenants).await {
             let rest = match outcome {
                 Ok(Visit::Done) => BETWEEN,
-                // Behind all others who are due by now.
                 Ok(Visit::More) => {
-                    calendar.due.insert(tenant, Instant::now());
+                    calendar.due.remove(&tenant);
+                    calendar.backlogged.push_back(tenant);
                     continue;
+                }
+                Err(error) if matches!(error, Error::Unavailable(_)) || is_locked(&error) => {
+                    tracing::warn!(%tenant, %error, "can't sign; trying again at the next poll");
+                    BETWEEN
                 }
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -120,6 +122,9 @@ impl Calendar {
         let now = Instant::now();
         self.rest.retain(|_, until| *until > now);
         for tenant in tenants {
+            if self.backlogged.contains(&tenant) {
+                continue;
+            }
             let due = self.rest.get(&tenant).map_or(due, |until| due.max(*until));
             self.due.entry(tenant).or_insert(due);
         }
@@ -157,6 +162,15 @@ mod tests {
         assert!(calendar.take_due(now).is_empty());
         assert_eq!(calendar.take_due(now + GATHER), [other]);
         assert_eq!(calendar.next(), Some(now + BETWEEN));
+    }
+
+    #[test]
+    fn who_has_a_backlog_needs_no_hint() {
+        let (mut calendar, now) = (Calendar::default(), Instant::now());
+        let tenant = TenantId::random();
+        calendar.backlogged.push_back(tenant);
+        calendar.hint([tenant].into(), now);
+        assert_eq!(calendar.next(), None);
     }
 
     #[test]

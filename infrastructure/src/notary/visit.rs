@@ -14,7 +14,10 @@ use super::{
     edge::Edge,
     tiles::Pieces,
 };
-use crate::{database::database_error, projecting_tx::ProjectingTx};
+use crate::{
+    database::{database_error, took_too_long},
+    projecting_tx::ProjectingTx,
+};
 
 /// What became of visits to tenants.
 pub(super) type Outcomes = Vec<(TenantId, Result<Visit, Error>)>;
@@ -46,28 +49,36 @@ struct Grown {
 impl Notary {
     /// Takes new events of a tenant into its tree, at most a batch, and signs it.
     pub async fn visit(&self, tenant: TenantId) -> Result<Visit, Error> {
-        let outcome = self.visit_each(&[tenant]).await?.pop();
+        let outcome = self.visit_each(&[tenant]).await.pop();
         outcome.map_or(Ok(Visit::Done), |(_, outcome)| outcome)
     }
 
-    /// The same for several tenants. What is wrong with one of them is no matter to the others; all of it fails only if
-    /// the database is away.
-    pub(super) async fn visit_each(&self, tenants: &[TenantId]) -> Result<Outcomes, Error> {
+    /// The same for several tenants. What is wrong with one of them is no matter to the others. Who has no outcome is to be
+    /// visited again: the database has gone away.
+    pub(super) async fn visit_each(&self, tenants: &[TenantId]) -> Outcomes {
         match (self.visit_together(tenants).await, tenants) {
-            (Ok(outcomes), _) => Ok(outcomes),
-            (Err(error @ Error::Unavailable(_)), _) => Err(error),
-            (Err(error), [tenant]) => Ok(vec![(*tenant, Err(error))]),
+            (Ok(outcomes), _) => outcomes,
+            (Err(error), [tenant]) => vec![(*tenant, Err(error))],
+            (Err(error), _) if is_away(&error) => {
+                tracing::warn!(%error, "can't sign; trying again at the next poll");
+                Outcomes::new()
+            }
             // Whose fault it is shows when they are visited one by one.
             (Err(_), tenants) => {
-                let mut outcomes = Vec::with_capacity(tenants.len());
+                let mut outcomes = Outcomes::with_capacity(tenants.len());
                 for tenant in tenants {
                     match self.visit_together(&[*tenant]).await {
                         Ok(one) => outcomes.extend(one),
-                        Err(error @ Error::Unavailable(_)) => return Err(error),
-                        Err(error) => outcomes.push((*tenant, Err(error))),
+                        Err(error) => {
+                            let is_away = is_away(&error);
+                            outcomes.push((*tenant, Err(error)));
+                            if is_away {
+                                break;
+                            }
+                        }
                     }
                 }
-                Ok(outcomes)
+                outcomes
             }
         }
     }
@@ -142,6 +153,11 @@ impl Notary {
     }
 }
 
+/// Whether nobody else would fare better.
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_)) && !took_too_long(error)
+}
+
 fn not_as_signed(tenant: TenantId, what: &str) -> Error {
     let help = format!("`annals verify --database --tenant {tenant}` tells more");
     Error::internal(format!(
@@ -154,7 +170,9 @@ async fn look(tx: &mut ProjectingTx, batch: u32) -> Result<Vec<Found>, Error> {
     let tenants: Vec<Uuid> = tx.tenants().iter().map(|tenant| tenant.uuid()).collect();
     let rows = sqlx::query!(
         r#"SELECT asked.tenant_id AS "tenant_id!", tree.size AS "size?", tree.edge AS "edge?",
-                  tree.checkpoint AS "checkpoint?", new.leaves, new.last
+                  tree.checkpoint AS "checkpoint?", new.leaves, new.last,
+                  -- Another notary may have died while it held a tree.
+                  set_config('lock_timeout', '1s', true) AS patience
            FROM unnest($1::uuid[]) AS asked (tenant_id)
            LEFT JOIN journal_trees AS tree ON tree.tenant_id = asked.tenant_id
            -- OFFSET 0 is a fence: under a policy the index is entered with columns, not with expressions.
