@@ -147,7 +147,7 @@ async fn date(now: DateTime<Utc>, database: &Database, tenant: &mut TenantStatus
 }
 
 /// When the events at `positions` were recorded.
-pub(crate) async fn recorded_at(
+async fn recorded_at(
     database: &Database,
     tenant: TenantId,
     positions: &[i64],

@@ -13,7 +13,7 @@ use projections::{
 use self::fixture::Fixture;
 
 #[tokio::test]
-async fn the_lag_is_that_of_the_tenant_that_a_projection_is_furthest_behind_for() {
+async fn the_lag_is_that_of_whoever_has_most_to_be_taken_in_and_of_whoever_waits_for_longest() {
     let fixture = Fixture::new().await;
     let lag = async |name: &str| -> ProjectionLag {
         let lags = lag::by_projection(&fixture.database, Utc::now()).await.unwrap();
@@ -54,4 +54,17 @@ async fn the_lag_is_that_of_the_tenant_that_a_projection_is_furthest_behind_for(
     let later = lag::by_projection(&fixture.database, Utc::now() + TimeDelta::hours(1)).await.unwrap();
     let hours = later[0].lag_seconds / 3_600.0;
     assert!((1.0..1.1).contains(&hours), "{hours}");
+
+    // The one that waits for longest, though it has least to be taken in.
+    fixture
+        .execute(&format!(
+            "ALTER TABLE events DISABLE TRIGGER immutable;
+             UPDATE events SET recorded_at = recorded_at - interval '2 hours'
+             WHERE tenant_id = '{}' AND position = 5;
+             ALTER TABLE events ENABLE ALWAYS TRIGGER immutable",
+            behind.uuid()
+        ))
+        .await;
+    let hours = lag("members").await.lag_seconds / 3_600.0;
+    assert!((2.0..2.1).contains(&hours), "{hours}");
 }

@@ -266,7 +266,10 @@ async fn keep(connection: &mut PgConnection, grown: &[Grown]) -> Result<HashSet<
     )
     .fetch_all(connection)
     .await
-    .map_err(database_error)?;
+    .map_err(|error| match (grown, error.as_database_error().and_then(|error| error.constraint())) {
+        ([tree], Some("journal_tiles_pkey")) => not_as_signed(tree.tenant, "it has tiles beyond its tree"),
+        _ => database_error(error),
+    })?;
     Ok(signed.into_iter().collect())
 }
 
