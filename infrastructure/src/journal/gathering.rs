@@ -1,11 +1,11 @@
 //! Questions to the database that share calls: while a call is under way, the next ones gather. Nobody waits for what is
-//! slow: a large question has a call of its own, and whoever has waited for a while has the others called beside it.
+//! slow: a large question has a call of its own, and beside a call that takes long the next one is made.
 
 use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use domain::ids::TenantId;
@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 const TOGETHER: usize = 64;
 /// How many calls with small questions are under way at most.
 const CALLS: usize = 4;
-/// How long an answer may take before the questions that still wait get another call.
+/// How long a call may take before the questions that wait get another one.
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a call may take. The server gives up statements earlier; this is for one that can't be reached any more.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -47,8 +47,8 @@ pub(super) struct Gathering<C: Call> {
 
 struct Queue<C: Call> {
     waiting: VecDeque<Waiting<C>>,
-    /// How many calls are under way.
-    calls: usize,
+    /// When the calls that are under way began.
+    calls: [Option<Instant>; CALLS],
 }
 
 struct Waiting<C: Call> {
@@ -59,7 +59,7 @@ struct Waiting<C: Call> {
 impl<C: Call> Gathering<C> {
     /// For such calls, which are made on `runtime`, and another one if the first takes longer than `patience`.
     pub(super) fn new(call: C, patience: Duration, runtime: Handle) -> Arc<Self> {
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), calls: 0 });
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), calls: [None; CALLS] });
         Arc::new(Self { call, patience, runtime, queue })
     }
 
@@ -75,41 +75,39 @@ impl<C: Call> Gathering<C> {
         {
             let mut queue = self.queue();
             queue.waiting.push_back(waiting);
-            if queue.calls == 0 {
-                self.begin(&mut queue);
-            }
+            self.begin(&mut queue);
         }
         loop {
             match timeout(self.patience, &mut answer).await {
                 Ok(answer) => return answer.ok(),
-                Err(_) => {
-                    let mut queue = self.queue();
-                    if !queue.waiting.is_empty() && queue.calls < CALLS {
-                        self.begin(&mut queue);
-                    }
-                }
+                Err(_) => self.begin(&mut self.queue()),
             }
         }
     }
 
-    /// Begins with calls, until nobody waits any more.
+    /// Begins to call, if nobody else will soon.
     fn begin(self: &Arc<Self>, queue: &mut Queue<C>) {
-        queue.calls += 1;
+        if queue.waiting.is_empty() || !queue.is_stuck(self.patience) {
+            return;
+        }
+        let Some(place) = queue.calls.iter().position(Option::is_none) else { return };
+        queue.calls[place] = Some(Instant::now());
         let gathering = Arc::clone(self);
         self.runtime.spawn(async move {
-            while let Some(waiting) = gathering.next() {
+            while let Some(waiting) = gathering.next(place) {
                 gathering.make_call(waiting).await;
             }
         });
     }
 
-    /// Who goes together in the next call; nobody if that was the last.
-    fn next(&self) -> Option<Vec<Waiting<C>>> {
+    /// Who goes together in the next call at this place; nobody if none is to be made.
+    fn next(&self, place: usize) -> Option<Vec<Waiting<C>>> {
         let mut queue = self.queue();
-        if queue.waiting.is_empty() {
-            queue.calls -= 1;
+        queue.calls[place] = None;
+        if queue.waiting.is_empty() || !queue.is_stuck(self.patience) {
             return None;
         }
+        queue.calls[place] = Some(Instant::now());
         let count = queue.waiting.len().min(TOGETHER);
         Some(queue.waiting.drain(..count).collect())
     }
@@ -129,6 +127,13 @@ impl<C: Call> Gathering<C> {
 
     fn queue(&self) -> MutexGuard<'_, Queue<C>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C: Call> Queue<C> {
+    /// Whether no call is under way that will be over soon, and who makes it take in those that wait.
+    fn is_stuck(&self, patience: Duration) -> bool {
+        self.calls.iter().flatten().all(|begun| begun.elapsed() > patience)
     }
 }
 
@@ -163,6 +168,10 @@ mod tests {
         }
     }
 
+    fn under_way(gathering: &Gathering<Counting>) -> usize {
+        gathering.queue().calls.iter().flatten().count()
+    }
+
     #[tokio::test]
     async fn what_comes_while_a_call_is_under_way_shares_the_next() {
         let gathering = Gathering::new(Counting(Semaphore::new(0)), Duration::MAX, Handle::current());
@@ -171,7 +180,7 @@ mod tests {
             tokio::spawn(async move { gathering.ask((TenantId::random(), size)).await })
         };
         let first = ask(1);
-        while gathering.queue().calls == 0 || !gathering.queue().waiting.is_empty() {
+        while under_way(&gathering) == 0 || !gathering.queue().waiting.is_empty() {
             tokio::task::yield_now().await;
         }
         let next: Vec<_> = (0..TOGETHER + 1).map(|_| ask(1)).collect();
@@ -202,10 +211,8 @@ mod tests {
                 let gathering = Arc::clone(&gathering);
                 async move { gathering.ask((TenantId::random(), 1)).await }
             }));
-            let is_in_its_call = || {
-                let queue = gathering.queue();
-                queue.calls == calls && queue.waiting.len() == asked.len() - calls
-            };
+            let is_in_its_call =
+                || under_way(&gathering) == calls && gathering.queue().waiting.len() == asked.len() - calls;
             while !is_in_its_call() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
