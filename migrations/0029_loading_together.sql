@@ -2,16 +2,23 @@
 -- longer than finding its rows. So the streams of several tenants are read in one call, which names the tenants. And of a
 -- stream that has a snapshot, what is before it is no longer read.
 
--- CASE, so that no index could serve it; see open_to_projectors.
-DO $$
-DECLARE
-    named constant text := $p$CASE WHEN (SELECT coalesce(current_setting('app.loading', true), '')) = '' THEN false
-        ELSE tenant_id = ANY ((SELECT nullif(current_setting('app.loading', true), '')::uuid[])::uuid[]) END$p$;
+-- Lets a transaction that names tenants for a purpose (`app.<purpose>`) into a table. It is a CASE so that no index could
+-- serve it; see open_to_projectors, which is a case of it.
+CREATE FUNCTION open_for(purpose text, tenant_table regclass, command text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('CREATE POLICY loading ON journal_heads FOR SELECT USING (%s)', named);
-    EXECUTE format('CREATE POLICY loading ON snapshots FOR SELECT USING (%s)', named);
-    EXECUTE format('CREATE POLICY loading ON events FOR SELECT USING (%s)', named);
+    EXECUTE format(
+        $p$CREATE POLICY %1$I ON %2$s FOR %3$s USING (
+            CASE WHEN (SELECT coalesce(current_setting('app.%1$s', true), '')) = '' THEN false
+            ELSE tenant_id = ANY ((SELECT nullif(current_setting('app.%1$s', true), '')::uuid[])::uuid[]) END)$p$,
+        purpose, tenant_table, command
+    );
 END $$;
+REVOKE EXECUTE ON FUNCTION open_for FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION open_to_projectors(tenant_table regclass, command text) RETURNS void
+LANGUAGE sql AS $$ SELECT open_for('projecting', tenant_table, command) $$;
+
+SELECT open_for('loading', loaded, 'SELECT') FROM unnest('{journal_heads, snapshots, events}'::regclass[]) AS loaded;
 
 -- Where the tenants' journals end (rows without a stream), the snapshots of `streams` that have the versions asked for, the
 -- events after them, and those of `firsts` that have an event: all as of one moment. `places` and `first_places` say the
