@@ -6,9 +6,9 @@ use anyhow::{Context, ensure};
 use domain::ids::TenantId;
 
 use super::{
-    commands::command,
     measure::{
         client::{Connection, request},
+        command::command,
         quantiles::Latencies,
         stopwatch::{Done, Stopwatch},
     },

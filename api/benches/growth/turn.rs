@@ -12,8 +12,9 @@ use sqlx::{Executor, PgConnection};
 use super::{
     measure::{
         client::{Answer, request},
+        command::{command, created},
         event::{BATCH, batch},
-        load::{Lane, run},
+        load::{Lane, part, run},
         quantiles::Quantiles,
         stopwatch::Done,
     },
@@ -119,28 +120,15 @@ async fn commands(
     time: Duration,
 ) -> anyhow::Result<Done> {
     let lane = |connection: usize| {
-        let own: Vec<_> = match tenants.len() >= connections {
-            true => tenants.iter().skip(connection).step_by(connections).copied().collect(),
-            false => tenants.to_vec(),
-        };
-        let bearer = bearer.to_owned();
-        let command = move |tenant| {
-            request("POST", &format!("/v1/tenants/{tenant}/workspaces"), &bearer, r#"{"name":"Load"}"#)
-        };
-        Lane { requests: own.into_iter().cycle().map(command), pace: None }
+        let (own, bearer) = (part(tenants, connection, connections), bearer.to_owned());
+        Lane { requests: own.into_iter().cycle().map(move |tenant| command(tenant, &bearer)), pace: None }
     };
     run(&[address], (0..connections).map(lane).collect(), time, created).await
 }
 
-fn created(answer: &Answer<'_>) -> anyhow::Result<u64> {
-    let Answer { status, body, .. } = answer;
-    ensure!(*status == 201, "the server answered {status}: {}", String::from_utf8_lossy(body));
-    Ok(1)
-}
-
 async fn batches(site: &Site, series: &str, time: Duration) -> anyhow::Result<Done> {
     let lane = |connection: usize| {
-        let own: Vec<_> = site.keys.iter().skip(connection).step_by(TRACKING).cloned().collect();
+        let own = part(&site.keys, connection, TRACKING);
         let series = format!("{series}-{connection}");
         let send = move |(number, key): (usize, String)| {
             request("POST", "/v1/batch", &format!("Bearer {key}"), &batch(&series, number))

@@ -22,6 +22,14 @@ pub(crate) struct Lane<R> {
     pub(crate) pace: Option<Duration>,
 }
 
+/// What one of `lanes` lanes has of all there is: a part of its own, or with too little for that all of it.
+pub(crate) fn part<T: Clone>(all: &[T], lane: usize, lanes: usize) -> Vec<T> {
+    match all.len() >= lanes {
+        true => all.iter().skip(lane).step_by(lanes).cloned().collect(),
+        false => all.to_vec(),
+    }
+}
+
 /// Sends each lane's requests over a connection of its own, to the servers in turn, until they or the time have run
 /// out. `count` looks at each answer; its failure ends the run.
 pub(crate) async fn run<R, B>(

@@ -1,6 +1,7 @@
 //! What benchmarks measure with.
 
 pub(crate) mod client;
+pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod load;
 pub(crate) mod procfs;
