@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
+use crate::database;
+
 /// Names the server, as a superuser and with its maintenance database.
 pub const TEST_DATABASE_URL: &str = "TEST_DATABASE_URL";
 
@@ -47,6 +49,15 @@ impl TestDatabase {
             run(&mut connection, format!("SELECT pg_advisory_unlock({TEMPLATE_LOCK})")).await;
         }
         TestDatabase::create(connection, server, &template).await
+    }
+
+    /// A database as migrations leave it.
+    ///
+    /// # Panics
+    /// When there is no server, saying how to get one, or when it can't be migrated.
+    pub async fn migrated() -> TestDatabase {
+        let migrate = async |options| database::migrate(&options).await;
+        TestDatabase::from_template(database::schema_version(), migrate).await
     }
 
     /// An empty database.

@@ -18,7 +18,7 @@ use api::{
     },
     routes, work,
 };
-use infrastructure::{database, test_postgres::TestDatabase};
+use infrastructure::test_postgres::TestDatabase;
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -84,10 +84,7 @@ impl TestApp {
     pub(crate) async fn with(setup: Setup) -> Self {
         let database = match &setup.database_url {
             Some(_) => None,
-            None => {
-                let migrate = async |options| database::migrate(&options).await;
-                Some(TestDatabase::from_template(database::schema_version(), migrate).await)
-            }
+            None => Some(TestDatabase::migrated().await),
         };
         let database_url = setup.database_url.or_else(|| database.as_ref().map(TestDatabase::url)).unwrap();
         let owner = database_url.parse::<PgConnectOptions>().unwrap().disable_statement_logging();

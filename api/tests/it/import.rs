@@ -8,7 +8,7 @@ use std::{
 
 use cqrs_es::{Aggregate, DomainEvent, event_sink::EventSink};
 use domain::{foreign_aggregates::ForeignEventImported, recorded_event::RecordedEvent};
-use infrastructure::{database, test_postgres::TestDatabase};
+use infrastructure::test_postgres::TestDatabase;
 use postgres_es::postgres_cqrs;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,7 @@ struct Move {
 
 impl Move {
     async fn prepare() -> Self {
-        let migrate = async |options| database::migrate(&options).await;
-        let target = TestDatabase::from_template(database::schema_version(), migrate).await;
+        let target = TestDatabase::migrated().await;
         let app = TestApp::with(Setup { database_url: Some(target.url()), ..Setup::default() }).await;
         let owner = app.owner().await;
         let source = TestDatabase::empty().await;

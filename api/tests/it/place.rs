@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use infrastructure::{database, test_postgres::TestDatabase};
+use infrastructure::test_postgres::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
@@ -29,8 +29,7 @@ pub(crate) struct Exported {
 
 impl Place {
     pub(crate) async fn new() -> Self {
-        let migrate = async |options| database::migrate(&options).await;
-        let database = TestDatabase::from_template(database::schema_version(), migrate).await;
+        let database = TestDatabase::migrated().await;
         Self { database, directory: tempfile::tempdir().unwrap(), secret: SECRET_KEY }
     }
 

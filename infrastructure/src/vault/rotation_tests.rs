@@ -6,7 +6,6 @@ use sqlx::{Connection, Executor};
 
 use super::*;
 use crate::{
-    database,
     keys::MasterKey,
     test_postgres::TestDatabase,
     vault::{KeyFile, Source, UnknownKey, Vault},
@@ -22,8 +21,7 @@ struct Installation {
 
 impl Installation {
     async fn new() -> Self {
-        let migrate = async |options| database::migrate(&options).await;
-        let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
+        let test_database = TestDatabase::migrated().await;
         let installation = Self { test_database };
         installation.process("").await.unlock().await.unwrap();
         installation
