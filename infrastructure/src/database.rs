@@ -177,9 +177,10 @@ const QUERY_CANCELED: &str = "57014";
 /// Its code for a lock that was not had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Whether a statement was given up because it took too long. The server is well then, and others may fare better.
-pub fn took_too_long(error: &Error) -> bool {
-    code(error).is_some_and(|code| code == QUERY_CANCELED)
+/// Whether nobody fares better now. A statement that was given up because it took too long is another matter: the server is
+/// well then, and what others ask may be answered.
+pub fn is_unreachable(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_)) && code(error).is_none_or(|code| code != QUERY_CANCELED)
 }
 
 /// Whether a lock was not had in time.

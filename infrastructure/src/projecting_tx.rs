@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 use crate::{database::Database, transaction::Transaction};
 
 /// A transaction in which the projections of some tenants go on, or their signed trees: row level security lets it see the
-/// journals of these tenants, see and write what is computed from them, and nothing else. Dropping it without a commit rolls back.
+/// journals of these tenants, see and write what is computed from them, and nothing else. Dropping it without a commit
+/// rolls back.
 ///
 /// Its commit does not wait for the disk: PostgreSQL writes commits to its log in order, so a crash that loses this one
 /// loses nothing that it was computed from, and nothing less than all of it. Whoever adds something that is not computed

@@ -7,7 +7,7 @@ use application::error::Error;
 use domain::{ids::TenantId, recorded_event::RecordedEvent};
 use futures_util::FutureExt;
 use infrastructure::{
-    database::{Database, took_too_long},
+    database::{Database, is_unreachable},
     journal::{self, Range},
     projecting_tx::ProjectingTx,
 };
@@ -214,9 +214,7 @@ impl Visitor {
         error: ProjectError,
     ) -> Result<(), Error> {
         let error = match error {
-            ProjectError::Database(error @ Error::Unavailable(_)) if !took_too_long(&error) => {
-                return Err(error);
-            }
+            ProjectError::Database(error) if is_unreachable(&error) => return Err(error),
             other => other,
         };
         let error = with_causes(&error);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Head,
     connections::Connections,
-    gathering::{Call, Gathering, PATIENCE},
+    gathering::{AtFault, Call, Gathering, PATIENCE},
 };
 use crate::database::is_away;
 
@@ -71,25 +71,8 @@ impl Call for Appender {
         append.events() > SMALL
     }
 
-    async fn answer(&self, appends: &[Append]) -> Vec<Appended> {
-        match self.call(appends).await {
-            Ok(outcomes) => outcomes,
-            Err(Refused(outcome)) if appends.len() == 1 => vec![outcome],
-            // One of them is at fault, and the others are none the worse: nothing was committed.
-            Err(Refused(_)) => {
-                let mut outcomes = Vec::with_capacity(appends.len());
-                for append in appends.chunks(1) {
-                    outcomes.extend(self.call(append).await.unwrap_or_else(|Refused(outcome)| vec![outcome]));
-                }
-                outcomes
-            }
-        }
-    }
-}
-
-impl Appender {
-    /// One call; fails only if it is certain that nothing was committed.
-    async fn call(&self, appends: &[Append]) -> Result<Vec<Appended>, Refused> {
+    /// Fails only if it is certain that nothing was committed.
+    async fn answer(&self, appends: &[Append]) -> Result<Vec<Appended>, AtFault<Appended>> {
         let failed = |error: sqlx::Error| {
             let error = Arc::new(error);
             Ok(appends.iter().map(|_| Appended::Failed(Arc::clone(&error))).collect())
@@ -103,15 +86,15 @@ impl Appender {
             self.connections.keep(connection);
         }
         match called {
-            Err(error) if is_repeated(&error) => Err(Refused(Appended::Repeated)),
-            Err(error) if gave_way(&error) => Err(Refused(Appended::Outrun)),
+            Err(error) if is_repeated(&error) => Err(AtFault(Appended::Repeated)),
+            Err(error) if gave_way(&error) => Err(AtFault(Appended::Outrun)),
             // A statement that fails is rolled back. Only of a server or a connection that goes away nobody knows.
             Err(error @ sqlx::Error::Database(_)) if !is_away(&error) => {
-                Err(Refused(Appended::Failed(Arc::new(error))))
+                Err(AtFault(Appended::Failed(Arc::new(error))))
             }
             Err(error) => failed(error),
             Ok(Called { changed, .. }) if !changed.is_empty() => {
-                Err(Refused(Appended::SessionsChanged(changed)))
+                Err(AtFault(Appended::SessionsChanged(changed)))
             }
             Ok(Called { appended, .. }) => {
                 let outcome = |append: &Append| match appended.contains(&append.tenant.uuid()) {
@@ -131,9 +114,6 @@ impl Gathering<Appender> {
         appended.unwrap_or_else(|| Appended::Failed(Arc::new(sqlx::Error::WorkerCrashed)))
     }
 }
-
-/// One of the appends of a call was at fault, and this is what becomes of that one; nothing was committed.
-struct Refused(Appended);
 
 impl Append {
     fn events(&self) -> u64 {

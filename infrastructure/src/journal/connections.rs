@@ -86,3 +86,30 @@ async fn sweep(kept: Arc<Mutex<Kept>>) {
 fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[cfg(feature = "test-support")]
+mod tests {
+    use super::*;
+    use crate::{test_postgres::TestDatabase, vault::Vault};
+
+    #[tokio::test]
+    async fn the_last_connection_is_not_kept_from_those_who_wait_for_it() {
+        let test_database = TestDatabase::migrated().await;
+        let database = Database::connect(test_database.connect_options(), 2, Vault::locked()).await.unwrap();
+        let connections = Connections::new(database.clone(), Handle::current());
+        let (one, other) = (connections.take().await.unwrap(), connections.take().await.unwrap());
+        connections.keep(one);
+        assert!(lock(&connections.kept).connections.is_empty(), "nothing is left for anybody else");
+        // It is back now, so that the other may be kept.
+        let returned = database.pool().acquire().await.unwrap();
+        drop(returned);
+        while database.pool().num_idle() == 0 {
+            tokio::task::yield_now().await;
+        }
+        connections.keep(other);
+        assert_eq!(lock(&connections.kept).connections.len(), 1);
+        connections.take().await.unwrap();
+        assert!(lock(&connections.kept).connections.is_empty());
+    }
+}

@@ -33,9 +33,15 @@ pub(super) trait Call: Send + Sync + 'static {
     fn is_large(question: &Self::Question) -> bool;
 
     /// Answers each question, in their order, which is that of their tenants: two calls that lock something of the same
-    /// tenants do so in the same order.
-    fn answer(&self, questions: &[Self::Question]) -> impl Future<Output = Vec<Self::Answer>> + Send;
+    /// tenants do so in the same order. Fails if one of them is at fault, and nothing has come of it for the others.
+    fn answer(
+        &self,
+        questions: &[Self::Question],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, AtFault<Self::Answer>>> + Send;
 }
+
+/// One question of a call was at fault, and this is its answer, whichever it is.
+pub(super) struct AtFault<A>(pub(super) A);
 
 /// Questions for such calls.
 pub(super) struct Gathering<C: Call> {
@@ -116,18 +122,39 @@ impl<C: Call> Gathering<C> {
         waiting.sort_unstable_by_key(|waiting| C::tenant(&waiting.question));
         let (questions, askers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|Waiting { question, asker }| (question, asker)).unzip();
-        // One that panics or hangs does not take those with it that wait for the next.
-        let answers = AssertUnwindSafe(timeout(LIMIT, self.call.answer(&questions))).catch_unwind().await;
-        let answers = answers.into_iter().flatten().flatten();
-        for (asker, answer) in askers.into_iter().zip(answers) {
-            // Nobody waits any more: then nobody needs to know.
-            let _ = asker.send(answer);
+        match self.answer(&questions).await {
+            Some(Ok(answers)) => askers.into_iter().zip(answers).for_each(tell),
+            Some(Err(AtFault(answer))) if questions.len() == 1 => {
+                askers.into_iter().zip([answer]).for_each(tell)
+            }
+            Some(Err(_)) => {
+                // Whose fault it is shows when they are asked one by one.
+                for (question, asker) in questions.chunks(1).zip(askers) {
+                    match self.answer(question).await {
+                        Some(Ok(answers)) => [asker].into_iter().zip(answers).for_each(tell),
+                        Some(Err(AtFault(answer))) => tell((asker, answer)),
+                        None => {}
+                    }
+                }
+            }
+            None => {}
         }
+    }
+
+    /// Makes one call. One that panics or hangs has no outcome, and does not take those with it that wait for the next.
+    async fn answer(&self, questions: &[C::Question]) -> Option<Result<Vec<C::Answer>, AtFault<C::Answer>>> {
+        let answering = timeout(LIMIT, self.call.answer(questions));
+        AssertUnwindSafe(answering).catch_unwind().await.ok()?.ok()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<C>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whoever does not wait any more does not need to know.
+fn tell<A>((asker, answer): (oneshot::Sender<A>, A)) {
+    let _ = asker.send(answer);
 }
 
 impl<C: Call> Queue<C> {
@@ -143,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers with how many were asked together; 0 makes it panic, and 100 is large.
+    /// Answers with how many were asked together; 0 makes it panic, 13 is at fault, and 100 is large.
     struct Counting(Semaphore);
 
     impl Call for Counting {
@@ -158,13 +185,16 @@ mod tests {
             question.1 == 100
         }
 
-        async fn answer(&self, questions: &[Self::Question]) -> Vec<usize> {
+        async fn answer(&self, questions: &[Self::Question]) -> Result<Vec<usize>, AtFault<usize>> {
             assert!(questions.is_sorted_by_key(|question| question.0));
             if !questions.iter().any(Self::is_large) {
                 self.0.acquire().await.unwrap().forget();
             }
             assert!(questions.iter().all(|question| question.1 > 0), "this is what panics");
-            questions.iter().map(|_| questions.len()).collect()
+            match questions.iter().find(|question| question.1 == 13) {
+                Some(_) => Err(AtFault(13)),
+                None => Ok(questions.iter().map(|_| questions.len()).collect()),
+            }
         }
     }
 
@@ -197,6 +227,22 @@ mod tests {
         }
         assert_eq!(answers.iter().filter(|together| **together == TOGETHER).count(), TOGETHER);
         assert_eq!(answers.iter().filter(|together| **together == 1).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_is_at_fault_spoils_no_call_for_the_others() {
+        let gathering = Gathering::new(Counting(Semaphore::new(99)), Duration::MAX, Handle::current());
+        let asked: Vec<_> = [1, 13, 1, 1]
+            .map(|size| {
+                let gathering = Arc::clone(&gathering);
+                tokio::spawn(async move { gathering.ask((TenantId::random(), size)).await })
+            })
+            .into();
+        let mut answers = Vec::new();
+        for answer in asked {
+            answers.push(answer.await.unwrap());
+        }
+        assert_eq!(answers, [Some(1), Some(13), Some(1), Some(1)]);
     }
 
     #[tokio::test]

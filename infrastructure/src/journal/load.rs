@@ -45,7 +45,6 @@ pub(super) struct Loading {
 }
 
 /// What is fetched for a load.
-#[derive(Clone)]
 pub(super) struct Fetch {
     pub(super) tenant: TenantId,
     /// The streams, with the version of their snapshots that is of use.
@@ -68,14 +67,12 @@ pub(super) enum Way<'w> {
 /// they say about people, if an aggregate reads it. Only if there are snapshots that can't be read, everything is read
 /// again, and those streams whole.
 pub(super) async fn load(mut way: Way<'_>, vault: &Vault, load: Load) -> Result<Loading, Error> {
-    let mut fetch = load.fetch();
-    let mut found = way.fetch(fetch.clone()).await?;
+    let mut found = way.fetch(load.fetch(&[])).await?;
     found.open(way.source(), vault, &load).await?;
     let unreadable = found.unreadable(&load);
     if !unreadable.is_empty() {
         tracing::warn!(streams = ?unreadable, "snapshots can't be read; reading the streams from their beginning");
-        fetch.streams.extend(unreadable.into_iter().map(|id| (id, NO_SNAPSHOT)));
-        found = way.fetch(fetch).await?;
+        found = way.fetch(load.fetch(&unreadable)).await?;
         found.open(way.source(), vault, &load).await?;
     }
     Ok(found.in_order(&load))
@@ -101,9 +98,13 @@ impl Way<'_> {
 }
 
 impl Load {
-    fn fetch(&self) -> Fetch {
-        let streams = self.streams.iter();
-        let streams = streams.map(|request| (request.stream.id, request.snapshot_version as i16)).collect();
+    /// What is to be fetched for it; of the streams in `whole` without their snapshots.
+    fn fetch(&self, whole: &[Uuid]) -> Fetch {
+        let version = |request: &StreamRequest| match whole.contains(&request.stream.id) {
+            true => NO_SNAPSHOT,
+            false => request.snapshot_version as i16,
+        };
+        let streams = self.streams.iter().map(|request| (request.stream.id, version(request))).collect();
         Fetch { tenant: self.tenant, streams, firsts: self.firsts.clone() }
     }
 }
@@ -221,7 +222,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        database,
         tenant_tx::TenantTx,
         test_postgres::{TestDatabase, events_read},
     };
@@ -229,8 +229,7 @@ mod tests {
     /// Under row level security, an index is not entered with every expression.
     #[tokio::test]
     async fn of_a_stream_with_a_snapshot_only_what_is_behind_it_is_read() {
-        let migrate = async |options| database::migrate(&options).await;
-        let test_database = TestDatabase::from_template(database::schema_version(), migrate).await;
+        let test_database = TestDatabase::migrated().await;
         let vault = Vault::locked();
         let database = Database::connect(test_database.connect_options(), 2, vault.clone()).await.unwrap();
         let (tenant, stream) = (TenantId::random(), Uuid::now_v7());

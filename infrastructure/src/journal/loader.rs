@@ -8,11 +8,11 @@ use tokio::runtime::Handle;
 
 use super::{
     connections::Connections,
-    gathering::{Call, Gathering, PATIENCE},
+    gathering::{AtFault, Call, Gathering, PATIENCE},
     load::{Fetch, Found, fetch_each},
     setback::Failure,
 };
-use crate::database::{database_error, took_too_long};
+use crate::database::{database_error, is_unreachable};
 
 /// How many streams may be fetched for one who shares a call.
 const SMALL: usize = 64;
@@ -48,24 +48,15 @@ impl Call for Loader {
         fetch.streams.len() + fetch.firsts.len() > SMALL
     }
 
-    async fn answer(&self, fetches: &[Fetch]) -> Vec<Result<Found, Failure>> {
-        let error = match self.call(fetches).await {
-            Ok(found) => return found.into_iter().map(Ok).collect(),
-            Err(error) => error,
-        };
-        if fetches.len() == 1 || matches!(error, Error::Unavailable(_)) && !took_too_long(&error) {
-            let failure = Failure::from(error);
-            return fetches.iter().map(|_| Err(failure.clone())).collect();
-        }
-        // One of them is at fault.
-        let mut answers = Vec::with_capacity(fetches.len());
-        for fetch in fetches.chunks(1) {
-            match self.call(fetch).await {
-                Ok(found) => answers.extend(found.into_iter().map(Ok)),
-                Err(error) => answers.push(Err(error.into())),
+    async fn answer(&self, fetches: &[Fetch]) -> Result<Vec<Self::Answer>, AtFault<Self::Answer>> {
+        match self.call(fetches).await {
+            Ok(found) => Ok(found.into_iter().map(Ok).collect()),
+            Err(error) if is_unreachable(&error) => {
+                let failure = Failure::from(error);
+                Ok(fetches.iter().map(|_| Err(failure.clone())).collect())
             }
+            Err(error) => Err(AtFault(Err(error.into()))),
         }
-        answers
     }
 }
 

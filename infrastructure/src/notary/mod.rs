@@ -16,6 +16,7 @@ pub mod proofs;
 mod rounds;
 pub mod signed;
 mod tiles;
+mod trees;
 mod visit;
 
 use application::error::Error;

@@ -79,7 +79,6 @@ impl Notary {
             let rest = match outcome {
                 Ok(Visit::Done) => BETWEEN,
                 Ok(Visit::More) => {
-                    calendar.due.remove(&tenant);
                     calendar.backlogged.push_back(tenant);
                     continue;
                 }
